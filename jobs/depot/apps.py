@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class DepotConfig(AppConfig):
+    name = "jobs.depot"
+    label = "depot"

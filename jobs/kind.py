@@ -1,0 +1,110 @@
+"""What a kind of job is. A new kind is one folder in ``jobs/kinds`` with a subclass of ``Kind`` in its ``kind.py``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from rest_framework import serializers
+
+from hardware.inventory.facts import Facts
+from hardware.inventory.preflight import Check
+from jobs.failures import JobFailed, PlanRefused
+from jobs.plan import Plan, Step
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine as a plan sees it: its name and the facts of its last probe."""
+
+    name: str
+    facts: Facts | None
+    release: dict[str, Any] | None = None
+
+    def require_facts(self) -> Facts:
+        """The facts, or a refusal that says to probe first."""
+        if self.facts is None:
+            raise PlanRefused(
+                "facts-missing", f"{self.name} has not been probed yet.", f"Probe {self.name}, then plan again.", "targets"
+            )
+        return self.facts
+
+
+@dataclass(frozen=True)
+class ArtifactRef:
+    """An artifact as a plan sees it. ``size`` in bytes; ``meta`` is what ingesting found out about it."""
+
+    id: int
+    type: str
+    name: str
+    version: str
+    sha256: str
+    size: int
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class DepotView(Protocol):
+    """What planning may ask of the depot; nothing here touches a machine."""
+
+    def get(self, artifact_id: int, type: str | None = None) -> ArtifactRef: ...
+
+    def find(self, type: str, **meta: Any) -> list[ArtifactRef]: ...
+
+
+class LocalContext(Protocol):
+    """What a local function gets: its job's log, the depot, and whether to stop."""
+
+    job_id: int
+    scratch: Any
+
+    def log(self, line: str) -> None: ...
+
+    def progress(self, share: float, text: str = "") -> None: ...
+
+    def path(self, artifact_id: int) -> Any: ...
+
+    def keep(self, file: Any, *, name: str, type: str, version: str = "", meta: dict[str, Any]) -> ArtifactRef: ...
+
+
+LocalFunction = Callable[..., dict[str, Any]]
+
+
+class Kind(ABC):
+    """A class of jobs.
+
+    ``queue`` is ``machines`` (SSH work) or ``compute`` (CPU work on the console). ``mutates`` takes the machine's lock.
+    ``targets`` is how many machines it takes: ``none``, ``one`` or ``many``. ``fields`` names parameters that hold an
+    artifact's id, with the artifact's type, so that the form can offer what is in the depot.
+    """
+
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str] = ""
+    queue: ClassVar[str] = "machines"
+    mutates: ClassVar[bool] = True
+    targets: ClassVar[str] = "many"
+    secrets: ClassVar[frozenset[str]] = frozenset()
+    artifacts: ClassVar[Mapping[str, str]] = {}
+    Params: ClassVar[type[serializers.Serializer[Any]]]
+    functions: ClassVar[Mapping[str, LocalFunction]] = {}
+
+    @abstractmethod
+    def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
+        """The plan; pure. Raises ``PlanRefused`` with the field and the mend."""
+
+    def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
+        """What the machine's facts say about this job."""
+        return []
+
+    def judge(self, step: Step, exit_status: int, log: str) -> dict[str, Any]:
+        """What a run's end means; ``log`` is the last 64 KiB of its output. Raises ``JobFailed`` when it failed."""
+        if exit_status != 0:
+            last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "no output")
+            raise JobFailed(
+                "command-failed",
+                f"{step.title} ended with exit code {exit_status}: {last[:300]}",
+                "Read the step's log, mend what it names, then run the job again.",
+            )
+        return {}

@@ -1,0 +1,153 @@
+"""A plan: the exact commands, transfers and checks of a job, in order, as data.
+
+A plan is a list of stages; the lanes of a stage (one a machine, or one on the console itself) run side by side; the steps
+of a lane run one after another. A stage begins when the one before it succeeded. When a lane fails, its ``on_failure``
+steps run (in a rollout: back to the release before) and no further stage begins.
+
+Plans are pure data: the same parameters, facts and artifacts give the same plan and the same hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunCommand:
+    """A remote run: ``command`` is POSIX sh, byte for byte what is executed. ``timeout_s`` in seconds.
+
+    ``repeatable`` says that running it again after a reboot cut it does no harm.
+    """
+
+    command: str
+    timeout_s: int = 1800
+    repeatable: bool = False
+    type: str = "run"
+
+
+@dataclass(frozen=True)
+class SendArtifact:
+    """A blob of the depot to a file on the machine, checked there by its SHA-256."""
+
+    sha256: str
+    name: str
+    size: int
+    destination: str
+    mode: int = 0o644
+    type: str = "send"
+
+
+@dataclass(frozen=True)
+class FetchArtifact:
+    """A file on the machine into the depot, as an artifact of ``artifact_type``."""
+
+    source: str
+    name: str
+    artifact_type: str
+    meta: dict[str, Any] = field(default_factory=dict)
+    type: str = "fetch"
+
+
+@dataclass(frozen=True)
+class Reboot:
+    """Restart the machine and wait until it is back. With ``only_if``: only when a step before it set that result."""
+
+    only_if: str = ""
+    timeout_s: int = 900
+    type: str = "reboot"
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request to a port of the machine, over the SSH link, repeated until it answers 200 with what is expected.
+
+    ``expect`` maps a dotted path in the JSON answer to the value it must have.
+    """
+
+    method: str
+    port: int
+    path: str
+    body: dict[str, Any] | None = None
+    expect: dict[str, Any] = field(default_factory=dict)
+    within_s: int = 60
+    type: str = "request"
+
+
+@dataclass(frozen=True)
+class ReadFacts:
+    """Probe the machine and hold what was read against ``expect`` (``npus``: number of healthy chips listed)."""
+
+    expect: dict[str, Any] = field(default_factory=dict)
+    type: str = "facts"
+
+
+@dataclass(frozen=True)
+class Local:
+    """A function of the kind, on the console's own machine; ``function`` is its name in the kind's ``functions``."""
+
+    function: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    type: str = "local"
+
+
+Action = RunCommand | SendArtifact | FetchArtifact | Reboot | Request | ReadFacts | Local
+ACTIONS: dict[str, type[Any]] = {
+    action.type: action for action in (RunCommand, SendArtifact, FetchArtifact, Reboot, Request, ReadFacts, Local)
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit: ``key`` is stable within its lane and names the step in results and messages."""
+
+    key: str
+    title: str
+    action: Action
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Step:
+        action = dict(data["action"])
+        return cls(data["key"], data["title"], ACTIONS[action.pop("type")](**action))
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Steps of one machine (its name), or of the console itself (``None``)."""
+
+    machine: str | None
+    steps: list[Step]
+    on_failure: list[Step] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stage:
+    title: str
+    lanes: list[Lane]
+
+
+@dataclass(frozen=True)
+class Plan:
+    stages: list[Stage]
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the plan's canonical JSON: what is approved, and what runs."""
+        return plan_hash(self.to_json())
+
+    def lanes(self) -> Iterator[tuple[int, Lane]]:
+        for number, stage in enumerate(self.stages):
+            for lane in stage.lanes:
+                yield number, lane
+
+
+def plan_hash(data: dict[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
