@@ -1,0 +1,119 @@
+"""Jobs, their steps, their log. ``jobs.states`` has the state machine in words."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from jobs.states import ENDED, JobState, StepState
+
+
+class Job(models.Model):
+    """One request to do something.
+
+    ``attempt`` is the fence: it rises by one each time a worker takes the job, and a write that carries an older one is
+    refused. ``log_length`` is the byte offset at which the next chunk of the job's log begins.
+    """
+
+    kind = models.CharField(max_length=40, db_index=True)
+    params = models.JSONField(default=dict)
+    machines = models.ManyToManyField("inventory.Machine", related_name="jobs", blank=True)
+    plan = models.JSONField()
+    plan_hash = models.CharField(max_length=64)
+    queue = models.CharField(max_length=16)
+    mutates = models.BooleanField(default=True)
+    state = models.CharField(max_length=12, choices=JobState.choices, default=JobState.QUEUED, db_index=True)
+    failure = models.JSONField(default=dict, blank=True)
+    traceback = models.TextField(blank=True, default="")
+    result = models.JSONField(default=dict, blank=True)
+    waits_for = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="waiters")
+    created_by = models.CharField(max_length=150, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    lease_owner = models.CharField(max_length=80, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    log_length = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["state", "lease_until"], name="job_state_lease")]
+
+    def __str__(self) -> str:
+        return f"job {self.pk}"
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+class JobStep(models.Model):
+    """One step of the plan, checkpointed. ``run_id`` names the run folder on the machine; it never changes."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps")
+    stage = models.PositiveIntegerField()
+    lane = models.PositiveIntegerField()
+    position = models.PositiveIntegerField()
+    compensates = models.BooleanField(default=False)
+    machine = models.ForeignKey("inventory.Machine", null=True, blank=True, on_delete=models.PROTECT, related_name="steps")
+    key = models.CharField(max_length=40)
+    title = models.CharField(max_length=200)
+    action = models.JSONField()
+    state = models.CharField(max_length=12, choices=StepState.choices, default=StepState.PENDING)
+    run_id = models.CharField(max_length=64, blank=True, default="")
+    boot_id = models.CharField(max_length=64, blank=True, default="")
+    exit_status = models.IntegerField(null=True, blank=True)
+    progress = models.FloatField(null=True, blank=True)
+    failure = models.JSONField(default=dict, blank=True)
+    result = models.JSONField(default=dict, blank=True)
+    log_sha256 = models.CharField(max_length=64, blank=True, default="")
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["job", "stage", "lane", "compensates", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "stage", "lane", "compensates", "position"], name="one_step_a_place")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.title}"
+
+
+class LogChunk(models.Model):
+    """A piece of a job's log.
+
+    ``source`` and ``source_offset`` say where it came from (a run and the byte offset in its log), and make storing it
+    twice a no-op. ``position`` is its byte offset in the job's log: what pages and clients ask by.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="chunks")
+    step = models.ForeignKey(JobStep, on_delete=models.CASCADE, related_name="chunks")
+    source = models.CharField(max_length=80)
+    source_offset = models.PositiveBigIntegerField()
+    position = models.PositiveBigIntegerField()
+    size = models.PositiveIntegerField()
+    data = models.BinaryField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["job", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "source_offset"], name="a_chunk_is_stored_once"),
+            models.UniqueConstraint(fields=["job", "position"], name="a_position_is_taken_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}@{self.source_offset}"
+
+
+class MachineLock(models.Model):
+    """One mutating job at a time on a machine: the row is the lock."""
+
+    machine = models.OneToOneField("inventory.Machine", on_delete=models.CASCADE, related_name="lock")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="locks")
+    since = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.machine} held by {self.job}"
