@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from rest_framework import serializers
-
 from hardware.inventory.facts import Facts
 from hardware.inventory.preflight import Check
+from rest_framework import serializers
+
 from jobs.failures import JobFailed, PlanRefused
 from jobs.plan import Plan, Step
 
@@ -27,7 +27,10 @@ class Target:
         """The facts, or a refusal that says to probe first."""
         if self.facts is None:
             raise PlanRefused(
-                "facts-missing", f"{self.name} has not been probed yet.", f"Probe {self.name}, then plan again.", "targets"
+                "facts-missing",
+                f"{self.name} has not been probed yet.",
+                f"Probe {self.name}, then plan again.",
+                "targets",
             )
         return self.facts
 

@@ -37,9 +37,8 @@ def claim(job_id: int, owner: str) -> Lease | None:
     now = timezone.now()
     with transaction.atomic():
         free = Q(state__in=UNSTARTED) | Q(state__in=HELD, lease_until__lt=now)
-        claimed = (
-            Job.objects.filter(free, pk=job_id)
-            .update(attempt=F("attempt") + 1, lease_owner=owner, lease_until=now + timedelta(seconds=settings.LEASE_SECONDS))
+        claimed = Job.objects.filter(free, pk=job_id).update(
+            attempt=F("attempt") + 1, lease_owner=owner, lease_until=now + timedelta(seconds=settings.LEASE_SECONDS)
         )
         if not claimed:
             return None

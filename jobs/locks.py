@@ -6,7 +6,7 @@ from jobs.models import Job, MachineLock
 
 
 def acquire(job: Job) -> int | None:
-    """Lock every machine of the job; returns the id of a job that holds one of them instead. Call inside a transaction."""
+    """Lock every machine of the job, or return the id of a job that holds one. Call inside a transaction."""
     machines = sorted(job.machines.values_list("pk", flat=True))
     held = MachineLock.objects.filter(machine__in=machines).exclude(job=job).order_by("machine").first()
     if held is not None:

@@ -23,7 +23,13 @@ def append(lease: Lease, step: JobStep, source: str, offset: int, data: bytes) -
             return
         position = Job.objects.values_list("log_length", flat=True).get(pk=lease.job_id)
         chunk = LogChunk.objects.create(
-            job_id=lease.job_id, step=step, source=source, source_offset=offset, position=position, size=len(data), data=data
+            job_id=lease.job_id,
+            step=step,
+            source=source,
+            source_offset=offset,
+            position=position,
+            size=len(data),
+            data=data,
         )
         Job.objects.filter(pk=lease.job_id).update(log_length=position + len(data))
         chunk.step = step
@@ -38,12 +44,14 @@ def stored(source: str) -> int:
 def replay(job_id: int, after: int, limit: int = 200) -> list[LogChunk]:
     """The chunks from a position on, in order, ``limit`` at most."""
     return list(
-        LogChunk.objects.filter(job=job_id, position__gte=after).select_related("step__machine").order_by("position")[:limit]
+        LogChunk.objects.filter(job=job_id, position__gte=after)
+        .select_related("step__machine")
+        .order_by("position")[:limit]
     )
 
 
 def frame(chunk: LogChunk) -> dict[str, Any]:
-    """A chunk as it goes over the wire. ``text`` is readable; ``data`` (base64) is there when the bytes are no UTF-8."""
+    """A chunk as it goes over the wire. ``data`` (base64) is there when the bytes are no UTF-8."""
     raw = bytes(chunk.data)
     machine = chunk.step.machine
     message: dict[str, Any] = {
@@ -64,7 +72,9 @@ def tail(source: str, size: int = 65536) -> str:
     """The last ``size`` bytes or so of a source, decoded."""
     pieces: list[bytes] = []
     got = 0
-    for data in LogChunk.objects.filter(source=source).order_by("-source_offset").values_list("data", flat=True).iterator(8):
+    for data in (
+        LogChunk.objects.filter(source=source).order_by("-source_offset").values_list("data", flat=True).iterator(8)
+    ):
         pieces.append(bytes(data))
         got += len(pieces[-1])
         if got >= size:

@@ -1,8 +1,8 @@
 """A plan: the exact commands, transfers and checks of a job, in order, as data.
 
-A plan is a list of stages; the lanes of a stage (one a machine, or one on the console itself) run side by side; the steps
-of a lane run one after another. A stage begins when the one before it succeeded. When a lane fails, its ``on_failure``
-steps run (in a rollout: back to the release before) and no further stage begins.
+A plan is a list of stages; the lanes of a stage (one a machine, or one on the console itself) run side by side; the
+steps of a lane run one after another. A stage begins when the one before it succeeded. When a lane fails, its
+``on_failure`` steps run (in a rollout: back to the release before) and no further stage begins.
 
 Plans are pure data: the same parameters, facts and artifacts give the same plan and the same hash.
 """

@@ -1,0 +1,173 @@
+"""Following a run's log by byte offset, over as many links as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import asyncssh
+
+from hardware.ssh import supervisor
+from hardware.ssh.command import execute
+from hardware.ssh.endpoint import Endpoint
+from hardware.ssh.errors import CommandTimeout, LinkLost, MachineRebooted, RunLost, Unreachable
+from hardware.ssh.hostkeys import reason
+from hardware.ssh.pool import Pool
+from hardware.ssh.supervisor import RUNS_DIR
+
+CHUNK = 65536
+# How long a line without its end is held back, in seconds: long enough to join what belongs together, too short to see.
+HOLD = 0.05
+
+OnChunk = Callable[[int, bytes], Awaitable[None]]
+OnLink = Callable[[bool], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended; ``log_sha256`` is the machine's own reckoning over ``log_bytes`` bytes."""
+
+    exit_status: int
+    log_bytes: int
+    log_sha256: str
+
+
+async def follow(
+    pool: Pool,
+    endpoint: Endpoint,
+    run_id: str,
+    *,
+    after: int,
+    on_chunk: OnChunk,
+    on_link: OnLink | None = None,
+    patience: float = 600,
+    root: str = RUNS_DIR,
+) -> Finished:
+    """Hand every byte of the log from ``after`` on to ``on_chunk(offset, data)``, in order, until the run ends.
+
+    A cut link is made again with growing pauses; ``on_link(False)`` tells that it is cut, ``on_link(True)`` that it is
+    back. Raises ``LinkLost`` when it stays cut for ``patience`` seconds, ``MachineRebooted`` and ``RunLost``.
+    """
+    cursor = _Cursor(after, on_chunk)
+    cut_since: float | None = None
+    pause = 0.2
+    linked = True
+    while True:
+        before = cursor.offset
+        try:
+            if not linked:
+                await pool.connection(endpoint)
+                linked = True
+                if on_link:
+                    await on_link(True)
+            status = await _stream(pool, endpoint, supervisor.follow_text(root, run_id, cursor.offset), cursor)
+            if status == 0:
+                return await _finish(pool, endpoint, run_id, root, cursor)
+            _judge(endpoint, run_id, status)
+            raise LinkLost(endpoint.name, "the SSH link was cut.")
+        except (LinkLost, Unreachable, CommandTimeout) as wrong:
+            cursor.drop()
+            now = time.monotonic()
+            if cursor.offset > before or cut_since is None:
+                cut_since, pause = now, 0.2
+            if linked and on_link:
+                await on_link(False)
+            linked = False
+            if now - cut_since > patience:
+                raise LinkLost(endpoint.name, f"the SSH link has been cut for {patience:g} s.") from wrong
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 10)
+
+
+class _Cursor:
+    """Cuts the stream into chunks: at line ends while it flows, never inside a UTF-8 character if that can be helped."""
+
+    def __init__(self, offset: int, on_chunk: OnChunk) -> None:
+        self.offset = offset
+        self.held = b""
+        self._on_chunk = on_chunk
+
+    async def take(self, data: bytes) -> None:
+        self.held += data
+        await self._emit(self.held.rfind(b"\n") + 1 if len(self.held) < CHUNK else _whole(self.held))
+
+    async def flush(self, everything: bool = False) -> None:
+        await self._emit(len(self.held) if everything else _whole(self.held))
+
+    def drop(self) -> None:
+        """Forget what was held back: it will be read again from the offset."""
+        self.held = b""
+
+    async def _emit(self, size: int) -> None:
+        while size > 0:
+            part = self.held[: min(size, CHUNK)]
+            await self._on_chunk(self.offset, part)
+            self.offset += len(part)
+            self.held = self.held[len(part) :]
+            size -= len(part)
+
+
+def _whole(data: bytes) -> int:
+    """Length of ``data`` without a character that is cut at its end."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        need = 2 if byte >> 5 == 0b110 else 3 if byte >> 4 == 0b1110 else 4 if byte >> 3 == 0b11110 else 1
+        return len(data) - back if need > back else len(data)
+    return len(data)
+
+
+async def _stream(pool: Pool, endpoint: Endpoint, text: str, cursor: _Cursor) -> int | None:
+    """The exit status of ``text``, after all that it printed went to the cursor."""
+    connection = await pool.connection(endpoint)
+    try:
+        process = await connection.create_process(text, encoding=None, stdin=asyncssh.DEVNULL, stderr=asyncssh.DEVNULL)
+        async with process:
+            while True:
+                try:
+                    async with asyncio.timeout(HOLD if cursor.held else None):
+                        data = await process.stdout.read(CHUNK)
+                except TimeoutError:
+                    await cursor.flush()
+                    if cursor.held:
+                        # A cut character: the rest of it can only come with the next bytes.
+                        data = await process.stdout.read(CHUNK)
+                    else:
+                        continue
+                if not data:
+                    break
+                await cursor.take(data)
+            await process.wait_closed()
+            return process.exit_status
+    except (OSError, asyncssh.Error) as wrong:
+        pool.forget(endpoint)
+        raise LinkLost(endpoint.name, f"the SSH link was cut ({reason(wrong)}).") from wrong
+
+
+async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor: _Cursor) -> Finished:
+    """Read what the log still holds, then its exit status, size and hash."""
+    # tail was stopped the moment the run had ended: its last bytes are read again, by offset.
+    cursor.drop()
+    rest = f"tail -c +{cursor.offset + 1} {root}/{run_id}/log"
+    await _stream(pool, endpoint, rest, cursor)
+    await cursor.flush(everything=True)
+    result = await execute(pool, endpoint, supervisor.finish_text(root, run_id), timeout=600)
+    parts = result.stdout.split()
+    if result.exit_status != 0 or len(parts) != 3:
+        raise RunLost(endpoint.name, f"the folder of run {run_id} was removed before its end could be read.")
+    finished = Finished(int(parts[0]), int(parts[1]), parts[2])
+    if finished.log_bytes != cursor.offset:
+        raise LinkLost(endpoint.name, f"the log has {finished.log_bytes} bytes, {cursor.offset} arrived.")
+    return finished
+
+
+def _judge(endpoint: Endpoint, run_id: str, status: int | None) -> None:
+    if status == supervisor.NO_RUN:
+        raise RunLost(endpoint.name, f"run {run_id} has no folder, or was never started.")
+    if status == supervisor.REBOOTED:
+        raise MachineRebooted(endpoint.name, f"it restarted while run {run_id} was under way.")
+    if status == supervisor.SUPERVISOR_GONE:
+        raise RunLost(endpoint.name, f"what watched over run {run_id} was killed before the run's end.")
