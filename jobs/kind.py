@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from hardware.inventory.facts import Facts
-from hardware.inventory.preflight import Check
 from rest_framework import serializers
 
+from hardware.inventory.facts import Facts
+from hardware.inventory.preflight import Check
 from jobs.failures import JobFailed, PlanRefused
 from jobs.plan import Plan, Step
 
@@ -21,7 +21,6 @@ class Target:
 
     name: str
     facts: Facts | None
-    release: dict[str, Any] | None = None
 
     def require_facts(self) -> Facts:
         """The facts, or a refusal that says to probe first."""
@@ -56,30 +55,12 @@ class DepotView(Protocol):
     def find(self, type: str, **meta: Any) -> list[ArtifactRef]: ...
 
 
-class LocalContext(Protocol):
-    """What a local function gets: its job's log, the depot, and whether to stop."""
-
-    job_id: int
-    scratch: Any
-
-    def log(self, line: str) -> None: ...
-
-    def progress(self, share: float, text: str = "") -> None: ...
-
-    def path(self, artifact_id: int) -> Any: ...
-
-    def keep(self, file: Any, *, name: str, type: str, version: str = "", meta: dict[str, Any]) -> ArtifactRef: ...
-
-
-LocalFunction = Callable[..., dict[str, Any]]
-
-
 class Kind(ABC):
     """A class of jobs.
 
     ``queue`` is ``machines`` (SSH work) or ``compute`` (CPU work on the console). ``mutates`` takes the machine's lock.
-    ``targets`` is how many machines it takes: ``none``, ``one`` or ``many``. ``fields`` names parameters that hold an
-    artifact's id, with the artifact's type, so that the form can offer what is in the depot.
+    ``targets`` is how many machines it takes: ``none``, ``one`` or ``many``. ``artifacts`` names parameters that hold
+    an artifact's id, with the artifact's type.
     """
 
     slug: ClassVar[str]
@@ -91,7 +72,6 @@ class Kind(ABC):
     secrets: ClassVar[frozenset[str]] = frozenset()
     artifacts: ClassVar[Mapping[str, str]] = {}
     Params: ClassVar[type[serializers.Serializer[Any]]]
-    functions: ClassVar[Mapping[str, LocalFunction]] = {}
 
     @abstractmethod
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:

@@ -1,4 +1,4 @@
-"""One mutating job per machine. All of a job's machines are locked in one transaction, or none: no deadlock can arise."""
+"""One mutating job per machine. A job locks all its machines in one transaction, or none: no deadlock can arise."""
 
 from __future__ import annotations
 

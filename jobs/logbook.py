@@ -53,11 +53,10 @@ def replay(job_id: int, after: int, limit: int = 200) -> list[LogChunk]:
 def frame(chunk: LogChunk) -> dict[str, Any]:
     """A chunk as it goes over the wire. ``data`` (base64) is there when the bytes are no UTF-8."""
     raw = bytes(chunk.data)
-    machine = chunk.step.machine
     message: dict[str, Any] = {
         "offset": chunk.position,
         "size": chunk.size,
-        "machine": machine.name if machine else None,
+        "machine": chunk.step.machine.name,
         "step": chunk.step.key,
         "step_id": chunk.step_id,
         "at": chunk.at.isoformat(),

@@ -1,7 +1,7 @@
 """A plan: the exact commands, transfers and checks of a job, in order, as data.
 
-A plan is a list of stages; the lanes of a stage (one a machine, or one on the console itself) run side by side; the
-steps of a lane run one after another. A stage begins when the one before it succeeded. When a lane fails, its
+A plan is a list of stages; the lanes of a stage, one a machine, run side by side; the steps of a
+lane run one after another. A stage begins when the one before it succeeded. When a lane fails, its
 ``on_failure`` steps run (in a rollout: back to the release before) and no further stage begins.
 
 Plans are pure data: the same parameters, facts and artifacts give the same plan and the same hash.
@@ -42,17 +42,6 @@ class SendArtifact:
 
 
 @dataclass(frozen=True)
-class FetchArtifact:
-    """A file on the machine into the depot, as an artifact of ``artifact_type``."""
-
-    source: str
-    name: str
-    artifact_type: str
-    meta: dict[str, Any] = field(default_factory=dict)
-    type: str = "fetch"
-
-
-@dataclass(frozen=True)
 class Reboot:
     """Restart the machine and wait until it is back. With ``only_if``: only when a step before it set that result."""
 
@@ -85,18 +74,9 @@ class ReadFacts:
     type: str = "facts"
 
 
-@dataclass(frozen=True)
-class Local:
-    """A function of the kind, on the console's own machine; ``function`` is its name in the kind's ``functions``."""
-
-    function: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    type: str = "local"
-
-
-Action = RunCommand | SendArtifact | FetchArtifact | Reboot | Request | ReadFacts | Local
+Action = RunCommand | SendArtifact | Reboot | Request | ReadFacts
 ACTIONS: dict[str, type[Any]] = {
-    action.type: action for action in (RunCommand, SendArtifact, FetchArtifact, Reboot, Request, ReadFacts, Local)
+    action.type: action for action in (RunCommand, SendArtifact, Reboot, Request, ReadFacts)
 }
 
 
@@ -116,9 +96,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Lane:
-    """Steps of one machine (its name), or of the console itself (``None``)."""
+    """Steps of one machine, by its name."""
 
-    machine: str | None
+    machine: str
     steps: list[Step]
     on_failure: list[Step] = field(default_factory=list)
 

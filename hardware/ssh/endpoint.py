@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One machine as the transport sees it. ``host_key`` is the pinned OpenSSH public key; without one nothing logs in."""
+    """One machine as the transport sees it.
+
+    ``host_key`` is the pinned OpenSSH public key; without one nothing logs in.
+    """
 
     name: str
     host: str

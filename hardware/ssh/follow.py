@@ -82,7 +82,7 @@ async def follow(
 
 
 class _Cursor:
-    """Cuts the stream into chunks: at line ends while it flows, never inside a UTF-8 character if that can be helped."""
+    """Cuts the stream into chunks: at line ends while it flows, and not inside a UTF-8 character."""
 
     def __init__(self, offset: int, on_chunk: OnChunk) -> None:
         self.offset = offset

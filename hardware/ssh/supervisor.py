@@ -1,4 +1,4 @@
-"""The shell texts that start, follow and stop a detached run on a machine. POSIX sh: dash, bash and busybox all run them.
+"""The shell texts that start, follow and stop a detached run on a machine, in POSIX sh for dash, bash and busybox.
 
 A run's folder, ``ROOT/RUN_ID``, mode 0700:
 
@@ -138,7 +138,10 @@ p=$(cat "$d/pid" 2>/dev/null)
 [ "$(cat "$d/boot_id")" = "$(cat {BOOT_ID})" ] || exit 0
 kill -TERM -"$p" 2>/dev/null
 n=0
-while kill -0 -"$p" 2>/dev/null && [ $n -lt {grace * 10} ]; do n=$((n + 1)); sleep 0.1 2>/dev/null || {{ sleep 1; n=$((n + 9)); }}; done
+while kill -0 -"$p" 2>/dev/null && [ $n -lt {grace * 10} ]; do
+  n=$((n + 1))
+  sleep 0.1 2>/dev/null || {{ sleep 1; n=$((n + 9)); }}
+done
 kill -KILL -"$p" 2>/dev/null
 n=0
 while [ ! -f "$d/exit" ] && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1 2>/dev/null || sleep 1; done

@@ -12,7 +12,7 @@ from jobs.kind import ArtifactRef
 
 
 class Artifact(models.Model):
-    """A blob. ``type`` is an open set: driver, firmware, cann, os-package, model, mindir, om, image, base-image, head."""
+    """A blob. ``type`` is an open set: driver, firmware, cann, os-package, model, om, image, base-image, head."""
 
     type = models.CharField(max_length=24, db_index=True)
     name = models.CharField(max_length=255)

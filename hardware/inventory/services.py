@@ -1,0 +1,97 @@
+"""What can be done with machines: enroll, confirm a fingerprint, probe."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.utils import timezone
+
+from hardware.events import announce, audit
+from hardware.inventory.facts import PROBE, Facts, read
+from hardware.inventory.models import FactSnapshot, Machine
+from hardware.ssh.command import execute
+from hardware.ssh.errors import HostKeyChanged, NoShell, SSHFailure
+from hardware.ssh.hostkeys import HostKey, read_host_key
+from hardware.ssh.pool import Pool
+
+
+def enroll(*, actor: str, **fields: Any) -> Machine:
+    """A new machine, whose key waits for a person to confirm it. Raises ``Unreachable``; nothing is stored then."""
+    key = asyncio.run(read_host_key(fields["name"], fields["host"], fields.get("port", 22)))
+    with transaction.atomic():
+        machine = Machine.objects.create(**fields, offered_key=key.public, offered_fingerprint=key.fingerprint)
+        audit("machine.enroll", f"machine:{machine.name}", actor=actor, host=machine.host, fingerprint=key.fingerprint)
+        announce("fleet", "machine", machine=machine.name, state=machine.state)
+    return machine
+
+
+def confirm(machine: Machine, fingerprint: str, *, actor: str) -> bool:
+    """Pin the offered key if ``fingerprint`` is its fingerprint; ``False`` when it is another."""
+    with transaction.atomic():
+        pinned = (
+            Machine.objects.filter(pk=machine.pk, offered_fingerprint=fingerprint)
+            .exclude(offered_key="")
+            .update(
+                state=Machine.State.READY,
+                host_key=machine.offered_key,
+                host_key_fingerprint=fingerprint,
+                offered_key="",
+                offered_fingerprint="",
+                trouble={},
+            )
+        )
+        if pinned:
+            machine.refresh_from_db()
+            audit("machine.confirm-key", f"machine:{machine.name}", actor=actor, fingerprint=fingerprint)
+            announce("fleet", "machine", machine=machine.name, state=machine.state)
+    return bool(pinned)
+
+
+async def probe(pool: Pool, machine: Machine) -> Facts:
+    """Read the machine's facts and store them. A failure is stored as the machine's trouble, then raised."""
+    endpoint = await sync_to_async(machine.endpoint)()
+    try:
+        result = await execute(pool, endpoint, PROBE, timeout=60)
+    except HostKeyChanged as wrong:
+        offered = await read_host_key(machine.name, machine.host, machine.port)
+        await sync_to_async(_store_trouble)(machine, wrong, Machine.State.BLOCKED, offered)
+        raise
+    except SSHFailure as wrong:
+        await sync_to_async(_store_trouble)(machine, wrong, Machine.State.SILENT, None)
+        raise
+    facts = read(result.stdout)
+    if facts.hostname is None and facts.kernel is None:
+        failure = NoShell(machine.name, "it has no working /bin/sh: the probe printed nothing.")
+        await sync_to_async(_store_trouble)(machine, failure, Machine.State.SILENT, None)
+        raise failure
+    await sync_to_async(_store_facts)(machine, facts)
+    return facts
+
+
+def _store_facts(machine: Machine, facts: Facts) -> None:
+    with transaction.atomic():
+        data = facts.to_json()
+        FactSnapshot.objects.create(machine=machine, data=data)
+        Machine.objects.filter(pk=machine.pk).exclude(state=Machine.State.RETIRED).update(
+            facts=data, facts_at=timezone.now(), simulated=facts.simulated, state=Machine.State.READY, trouble={}
+        )
+        machine.refresh_from_db()
+        audit("machine.probe", f"machine:{machine.name}")
+        announce("fleet", "machine", machine=machine.name, state=machine.state, npus=len(facts.npus))
+
+
+def _store_trouble(machine: Machine, wrong: SSHFailure, state: str, offered: HostKey | None) -> None:
+    with transaction.atomic():
+        values: dict[str, Any] = {
+            "state": state,
+            "trouble": {"code": wrong.code, "cause": str(wrong), "mend": wrong.mend},
+        }
+        if offered is not None:
+            values |= {"offered_key": offered.public, "offered_fingerprint": offered.fingerprint}
+        Machine.objects.filter(pk=machine.pk).update(**values)
+        machine.refresh_from_db()
+        audit("machine.trouble", f"machine:{machine.name}", code=wrong.code)
+        announce("fleet", "machine", machine=machine.name, state=state, trouble=values["trouble"])

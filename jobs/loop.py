@@ -1,0 +1,53 @@
+"""The one event loop of a worker process: thousands of jobs can wait in it without a thread each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from functools import lru_cache
+from uuid import uuid4
+
+from hardware.ssh.pool import Pool
+from jobs.runner import Runner
+
+log = logging.getLogger(__name__)
+OWNER = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+class WorkLoop:
+    """An event loop in a thread of its own, with the SSH pool that all its jobs share."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.active: set[int] = set()
+        self.runner = Runner(Pool(), OWNER)
+        threading.Thread(target=self.loop.run_forever, name="jobs", daemon=True).start()
+
+    def submit(self, job_id: int) -> None:
+        asyncio.run_coroutine_threadsafe(self._run(job_id), self.loop)
+
+    async def _run(self, job_id: int) -> None:
+        # The same wake-up twice in one process: the first one has it.
+        if job_id in self.active:
+            return
+        self.active.add(job_id)
+        try:
+            await self.runner.run(job_id)
+        except Exception:
+            # The job keeps its lease until it runs out; then the reconciler hands it on.
+            log.exception("job %s: the worker could not go on", job_id)
+        finally:
+            self.active.discard(job_id)
+
+
+@lru_cache(maxsize=1)
+def _loop() -> WorkLoop:
+    return WorkLoop()
+
+
+def submit(job_id: int) -> None:
+    """Hand a job to this process's loop and return."""
+    _loop().submit(job_id)

@@ -1,0 +1,163 @@
+"""Carrying a job out: its stages in turn, the lanes of a stage side by side, checkpointed step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Any
+
+from django.db import DatabaseError
+
+from hardware.ssh import runs
+from hardware.ssh.errors import SSHFailure
+from hardware.ssh.pool import Pool
+from jobs import registry
+from jobs.actions import Actions
+from jobs.checkpoints import end, move
+from jobs.database import on_db
+from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
+from jobs.leases import Lease, claim, renew
+from jobs.models import Job, JobStep
+from jobs.plan import ReadFacts, Reboot, Request, RunCommand, SendArtifact, Step
+from jobs.states import DONE_STEPS, JobState, StepState
+
+# Machines of one stage that are worked on at a time; the others wait their turn.
+LANES = 50
+BEAT_SECONDS = 2
+
+
+class Runner:
+    """Takes jobs for one worker process. ``owner`` names it in leases."""
+
+    def __init__(self, pool: Pool, owner: str) -> None:
+        self.pool = pool
+        self.owner = owner
+
+    async def run(self, job_id: int) -> bool:
+        """Carry a job out from its first undone step; ``False`` when somebody else has it."""
+        lease = await on_db(claim, job_id, self.owner)
+        if lease is None:
+            return False
+        stop = asyncio.Event()
+        work = asyncio.create_task(self._work(lease, stop))
+        beat = asyncio.create_task(self._beat(lease, stop, work))
+        try:
+            await work
+        except (LeaseLost, asyncio.CancelledError):
+            return False
+        finally:
+            beat.cancel()
+        return True
+
+    async def _beat(self, lease: Lease, stop: asyncio.Event, work: asyncio.Task[None]) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                if await on_db(renew, lease):
+                    stop.set()
+            except LeaseLost:
+                work.cancel()
+                return
+            except DatabaseError:
+                # A database that is away for a moment costs a beat, not the job: the fence decides, not this loop.
+                continue
+
+    async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
+        try:
+            failure = await self._stages(lease, stop)
+        except LeaseLost:
+            raise
+        except Exception:
+            await on_db(
+                end,
+                lease,
+                JobState.ERRORED,
+                JobFailed("console-bug", "The console itself is at fault.", "Give the job's number to its makers."),
+                traceback.format_exc(),
+            )
+            return
+        if stop.is_set():
+            await on_db(end, lease, JobState.CANCELLED)
+        elif isinstance(failure, Interrupted):
+            await on_db(end, lease, JobState.INTERRUPTED, failure)
+        elif failure is not None:
+            await on_db(end, lease, JobState.FAILED, failure)
+        else:
+            await on_db(end, lease, JobState.SUCCEEDED)
+
+    async def _stages(self, lease: Lease, stop: asyncio.Event) -> JobFailed | None:
+        job, steps = await on_db(_load, lease.job_id)
+        actions = Actions(self.pool, lease, registry.get(job.kind), stop)
+        turns = asyncio.Semaphore(LANES)
+        for _, stage in groupby(steps, key=lambda step: step.stage):
+            lanes = [list(lane) for _, lane in groupby(stage, key=lambda step: step.lane)]
+            failures = await asyncio.gather(*(self._lane(lease, actions, lane, turns) for lane in lanes))
+            failed = [failure for failure in failures if failure is not None]
+            if failed or stop.is_set():
+                return failed[0] if failed else None
+        return None
+
+    async def _lane(
+        self, lease: Lease, actions: Actions, steps: Sequence[JobStep], turns: asyncio.Semaphore
+    ) -> JobFailed | None:
+        async with turns:
+            failure = await self._steps(lease, actions, [step for step in steps if not step.compensates])
+            if failure is not None:
+                await self._steps(lease, actions, [step for step in steps if step.compensates])
+            return failure
+
+    async def _steps(self, lease: Lease, actions: Actions, steps: Sequence[JobStep]) -> JobFailed | None:
+        results: dict[str, Any] = {}
+        for row in steps:
+            if row.state in DONE_STEPS:
+                results[row.key] = row.result
+                continue
+            if row.state in (StepState.FAILED, StepState.INTERRUPTED):
+                return JobFailed(row.failure["code"], row.failure["cause"], row.failure["mend"])
+            if actions.stop.is_set():
+                return None
+            try:
+                await on_db(move, lease, row, StepState.RUNNING)
+                result = await self._act(actions, row, results)
+            except CancelRequested:
+                await on_db(move, lease, row, StepState.CANCELLED, exit_status=row.exit_status)
+                return None
+            except (JobFailed, SSHFailure) as wrong:
+                failure = wrong if isinstance(wrong, JobFailed) else JobFailed(wrong.code, str(wrong), wrong.mend)
+                state = StepState.INTERRUPTED if isinstance(wrong, Interrupted) else StepState.FAILED
+                said = {"code": failure.code, "cause": failure.cause, "mend": failure.mend}
+                await on_db(move, lease, row, state, failure=said, exit_status=row.exit_status)
+                return failure
+            state = StepState.SKIPPED if result.get("skipped") else StepState.SUCCEEDED
+            values = {"result": result, "exit_status": row.exit_status, "log_sha256": row.log_sha256}
+            await on_db(move, lease, row, state, **values)
+            results[row.key] = result
+            if row.action["type"] == "run":
+                # Its log and its end are stored; a folder that can't be removed now does no harm.
+                with suppress(SSHFailure):
+                    await runs.discard(actions.pool, await on_db(row.machine.endpoint), row.run_id)
+        return None
+
+    async def _act(self, actions: Actions, row: JobStep, results: dict[str, Any]) -> dict[str, Any]:
+        step = Step.from_json({"key": row.key, "title": row.title, "action": row.action})
+        endpoint = await on_db(row.machine.endpoint)
+        match step.action:
+            case RunCommand():
+                return await actions.run(row, step, step.action, endpoint)
+            case SendArtifact():
+                return await actions.send(row, step, step.action, endpoint)
+            case Reboot():
+                return await actions.reboot(row, step, step.action, endpoint, results)
+            case Request():
+                return await actions.request(row, step, step.action, endpoint)
+            case ReadFacts():
+                return await actions.facts(row, step.action.expect)
+
+
+def _load(job_id: int) -> tuple[Job, list[JobStep]]:
+    job = Job.objects.get(pk=job_id)
+    steps = JobStep.objects.filter(job=job).select_related("machine__credential")
+    return job, list(steps.order_by("stage", "lane", "compensates", "position"))

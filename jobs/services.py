@@ -1,0 +1,131 @@
+"""What can be done with jobs: plan, launch, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from django.db import transaction
+from django.utils import timezone
+
+from hardware.events import announce, audit
+from hardware.inventory.models import Machine
+from jobs import registry
+from jobs.depot.services import Depot
+from jobs.dispatch import wake
+from jobs.failures import PlanRefused
+from jobs.kind import Kind, Target
+from jobs.models import Job, JobStep
+from jobs.plan import Plan
+from jobs.states import UNSTARTED, JobState
+
+
+def plan(slug: str, params: dict[str, Any], machines: Sequence[Machine]) -> tuple[Plan, dict[str, Any]]:
+    """The plan of a kind, and the parameters as the kind cleaned them. Changes nothing. Raises ``PlanRefused``."""
+    kind = _kind(slug)
+    checked = kind.Params(data=params)
+    if not checked.is_valid():
+        field, problem = next(iter(checked.errors.items()))
+        raise PlanRefused("params-invalid", f"{field}: {_first(problem)}", f"Correct {field}.", str(field))
+    _check_targets(kind, machines)
+    targets = [Target(machine.name, machine.read) for machine in machines]
+    clean = dict(checked.validated_data)
+    return kind.plan(clean, targets, Depot()), clean
+
+
+def launch(
+    slug: str, params: dict[str, Any], machines: Sequence[Machine], *, actor: str, approved_hash: str = ""
+) -> Job:
+    """Store a job and wake a worker. With ``approved_hash`` only that very plan is run.
+
+    Raises ``PlanRefused`` when the plan can't be made, or would no longer be the one that was approved.
+    """
+    made, clean = plan(slug, params, machines)
+    kind = _kind(slug)
+    if approved_hash and made.hash != approved_hash:
+        raise PlanRefused(
+            "plan-changed", "The plan is no longer the one that was shown.", "Look at the new plan, then run it."
+        )
+    with transaction.atomic():
+        job = Job.objects.create(
+            kind=slug,
+            params={name: value for name, value in clean.items() if name not in kind.secrets},
+            plan=made.to_json(),
+            plan_hash=made.hash,
+            queue=kind.queue,
+            mutates=kind.mutates,
+            created_by=actor,
+        )
+        job.machines.set(machines)
+        by_name = {machine.name: machine for machine in machines}
+        _store_steps(job, made, by_name)
+        audit("job.launch", f"job:{job.pk}", actor=actor, kind=slug, plan=made.hash, machines=sorted(by_name))
+        announce("fleet", "job", job=job.pk, state=job.state)
+        transaction.on_commit(lambda: wake(job.pk, job.queue))
+    return job
+
+
+def cancel(job: Job, *, actor: str) -> bool:
+    """Ask a job to stop; ``False`` when it had ended. One that no worker has yet ends at once."""
+    with transaction.atomic():
+        now = timezone.now()
+        unstarted = Job.objects.filter(pk=job.pk, state__in=UNSTARTED).update(
+            state=JobState.CANCELLED, ended_at=now, waits_for=None
+        )
+        asked = unstarted or Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(state=JobState.CANCELLING)
+        if asked:
+            job.refresh_from_db()
+            audit("job.cancel", f"job:{job.pk}", actor=actor)
+            announce(f"job:{job.pk}", "job", state=job.state)
+    return bool(asked)
+
+
+def _kind(slug: str) -> Kind:
+    try:
+        return registry.get(slug)
+    except KeyError:
+        raise PlanRefused("kind-unknown", f"There is no kind of job called {slug}.", "Choose a kind.", "kind") from None
+
+
+def _check_targets(kind: Kind, machines: Sequence[Machine]) -> None:
+    wanted = {"none": len(machines) == 0, "one": len(machines) == 1, "many": len(machines) > 0}[kind.targets]
+    if not wanted:
+        text = {"none": "no machine", "one": "exactly one machine", "many": "at least one machine"}[kind.targets]
+        raise PlanRefused("targets-invalid", f"{kind.title} takes {text}.", "Correct the targets.", "targets")
+    for machine in machines:
+        if machine.state not in (Machine.State.READY, Machine.State.SILENT):
+            raise PlanRefused(
+                "machine-not-ready",
+                f"{machine.name} is {machine.get_state_display().lower()}; nothing logs in there.",
+                "Confirm its fingerprint, or take it out of the targets.",
+                "targets",
+            )
+
+
+def _store_steps(job: Job, made: Plan, machines: dict[str, Machine]) -> None:
+    rows: list[JobStep] = []
+    for stage, stage_plan in enumerate(made.to_json()["stages"]):
+        for lane, lane_plan in enumerate(stage_plan["lanes"]):
+            machine = machines[lane_plan["machine"]]
+            for compensates, steps in ((False, lane_plan["steps"]), (True, lane_plan["on_failure"])):
+                for position, step in enumerate(steps):
+                    rows.append(
+                        JobStep(
+                            job=job,
+                            stage=stage,
+                            lane=lane,
+                            position=position,
+                            compensates=compensates,
+                            machine=machine,
+                            key=step["key"],
+                            title=step["title"],
+                            action=step["action"],
+                            run_id=uuid4().hex,
+                        )
+                    )
+    JobStep.objects.bulk_create(rows)
+
+
+def _first(problem: Any) -> str:
+    return str(problem[0]) if isinstance(problem, list) and problem else str(problem)

@@ -1,0 +1,12 @@
+"""What all tests share: short leases, so that a take-over takes seconds."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+pytest_plugins = ["tests.machines"]
+
+
+def pytest_configure() -> None:
+    settings.LEASE_SECONDS = 5
+    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from console.audit.models import AuditEvent
+from hardware.inventory.models import Credential
+from hardware.ssh.pool import Pool
+from jobs.failures import LeaseLost, PlanRefused
+from jobs.leases import claim
+from jobs.logbook import append, replay
+from jobs.models import Job, MachineLock
+from jobs.runner import Runner
+from jobs.services import cancel, launch, plan
+from jobs.states import JobState
+
+
+def work(job: Job, owner: str = "worker") -> bool:
+    """What a worker does when it is woken up for the job."""
+
+    async def go() -> bool:
+        pool = Pool()
+        try:
+            return await Runner(pool, owner).run(job.pk)
+        finally:
+            await pool.close()
+
+    took = asyncio.run(go())
+    job.refresh_from_db()
+    return took
+
+
+def log_of(job: Job) -> bytes:
+    return b"".join(bytes(chunk.data) for chunk in replay(job.pk, 0, 10_000))
+
+
+def test_a_job_runs_its_steps_in_order_and_keeps_its_whole_log(machine):
+    job = launch("command", {"command": "echo one", "then": "echo two"}, [machine], actor="ada")
+    assert work(job)
+    assert job.state == JobState.SUCCEEDED, job.failure
+    assert log_of(job) == b"one\ntwo\n"
+    assert [c.position for c in replay(job.pk, 0)] == [0, 4] and job.log_length == 8
+    assert [c.position for c in replay(job.pk, 4)] == [4]
+    assert list(job.steps.values_list("state", "exit_status")) == [("succeeded", 0)] * 2
+
+
+def test_a_step_that_fails_ends_the_job_with_code_cause_and_mend_and_undoes_what_its_plan_says(machine, tmp_path: Path):
+    undone = tmp_path / "undone"
+    params = {"command": "echo no such device; exit 3", "then": "echo never", "on_failure": f"touch {undone}"}
+    job = launch("command", params, [machine], actor="ada")
+    work(job)
+    assert job.state == JobState.FAILED
+    assert job.failure["code"] == "command-failed" and "exit code 3: no such device" in job.failure["cause"]
+    assert job.failure["mend"] and undone.exists()
+    assert [s.state for s in job.steps.all()] == ["failed", "pending", "succeeded"]
+    assert not MachineLock.objects.exists()
+
+
+def test_an_ended_job_is_not_run_again(machine):
+    job = launch("command", {"command": "true"}, [machine], actor="ada")
+    assert work(job) and not work(job)
+    assert job.attempt == 1
+
+
+def test_a_second_job_on_a_machine_waits_and_says_for_which(machine, second):
+    one = launch("command", {"command": "true"}, [machine], actor="ada")
+    other = launch("command", {"command": "true"}, [second, machine], actor="ada")
+    assert claim(one.pk, "w1") is not None
+    assert claim(other.pk, "w2") is None
+    other.refresh_from_db()
+    assert (other.state, other.waits_for) == (JobState.WAITING, one)
+    # All or nothing: the free machine was not locked either, so no two jobs can wait for each other.
+    assert set(MachineLock.objects.values_list("machine", flat=True)) == {machine.pk}
+    Job.objects.filter(pk=one.pk).update(lease_until="2000-01-01T00:00Z")
+    work(one, "w3")
+    work(other, "w2")
+    assert (one.state, other.state) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
+
+
+def test_a_stale_worker_writes_nothing(machine):
+    job = launch("command", {"command": "true"}, [machine], actor="ada")
+    stale = claim(job.pk, "w1")
+    assert stale is not None and claim(job.pk, "w2") is None
+    Job.objects.filter(pk=job.pk).update(lease_until="2000-01-01T00:00Z")
+    fresh = claim(job.pk, "w2")
+    assert fresh is not None and fresh.attempt == 2
+    with pytest.raises(LeaseLost):
+        append(stale, job.steps.first(), "run:x", 0, b"late")
+    append(fresh, job.steps.first(), "run:x", 0, b"mine")
+    append(fresh, job.steps.first(), "run:x", 0, b"mine")
+    assert log_of(job) == b"mine"
+
+
+def test_cancelling_ends_what_runs_and_what_waits(machine, tmp_path: Path):
+    waiting = launch("command", {"command": "true"}, [machine], actor="ada")
+    assert cancel(waiting, actor="ada") and not cancel(waiting, actor="ada")
+    job = launch(
+        "command", {"command": f"echo up; sleep 60; touch {tmp_path}/late", "then": "true"}, [machine], actor="ada"
+    )
+
+    def stop() -> None:
+        time.sleep(1.5)
+        cancel(Job.objects.get(pk=job.pk), actor="ada")
+        connection.close()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    began = time.monotonic()
+    work(job)
+    stopper.join()
+    assert job.state == JobState.CANCELLED and time.monotonic() - began < 20
+    assert log_of(job) == b"up\n"
+    assert [s.state for s in job.steps.all()] == ["cancelled", "pending"]
+
+
+def test_the_same_input_gives_the_same_plan_and_another_one_another_hash(machine):
+    one, _ = plan("command", {"command": "true"}, [machine])
+    same, _ = plan("command", {"command": "true"}, [machine])
+    other, _ = plan("command", {"command": "false"}, [machine])
+    assert one.hash == same.hash != other.hash
+    with pytest.raises(PlanRefused, match="no longer"):
+        launch("command", {"command": "false"}, [machine], actor="ada", approved_hash=one.hash)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("slug", "params", "field"),
+    [("nothing", {}, "kind"), ("command", {}, "command"), ("command", {"command": "x"}, "targets")],
+)
+def test_what_can_not_be_planned_is_refused_with_its_field(machine, slug, params, field):
+    with pytest.raises(PlanRefused) as refused:
+        launch(slug, params, [] if field == "targets" else [machine], actor="ada")
+    assert refused.value.field == field and refused.value.mend
+
+
+def test_a_machine_that_can_not_be_reached_fails_the_job_and_names_it(machine):
+    machine.port = 1
+    machine.save()
+    job = launch("command", {"command": "true"}, [machine], actor="ada")
+    work(job)
+    assert (job.state, job.failure["code"]) == (JobState.FAILED, "ssh-unreachable")
+    assert "host-1" in job.failure["cause"]
+
+
+def test_every_decision_and_every_remote_command_is_in_the_trail(machine):
+    job = launch("command", {"command": "echo one"}, [machine], actor="ada")
+    work(job)
+    trail = list(AuditEvent.objects.order_by("id").values_list("action", "actor"))
+    assert trail == [
+        ("job.launch", "ada"),
+        ("run.start", f"job:{job.pk}"),
+        ("run.start", f"job:{job.pk}"),
+        ("job.succeeded", "console"),
+    ]
+    assert AuditEvent.objects.get(action="run.start", detail__command="echo one").target == "machine:host-1"
+
+
+def test_a_secret_is_not_readable_in_the_database(machine):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT password FROM inventory_credential")
+        (stored,) = cursor.fetchone()
+    assert Credential.objects.get().password not in stored

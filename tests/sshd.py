@@ -1,0 +1,91 @@
+"""A real SSH server that hands its sessions to a real /bin/sh, and a proxy that cuts the link to it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from hardware.ssh.endpoint import Endpoint
+from hardware.ssh.hostkeys import describe
+
+PASSWORD = "correct horse"
+
+
+class Login(asyncssh.SSHServer):
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return username == "root" and password == PASSWORD
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True
+
+
+@dataclass
+class Server:
+    endpoint: Endpoint
+    listener: asyncssh.SSHAcceptor
+    shell: str = "/bin/sh"
+
+    async def handle(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        if not Path(self.shell).exists():
+            process.stderr.write(f"{self.shell}: No such file or directory\n".encode())
+            process.exit(127)
+            return
+        child = await asyncio.create_subprocess_exec(
+            self.shell, "-c", process.command or "", stdin=-1, stdout=-1, stderr=-1, start_new_session=True
+        )
+        await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+        process.exit(await child.wait())
+
+
+class Proxy:
+    """A TCP proxy that the test owns: ``cut`` drops every link, ``refuse`` lets none come up."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.refuse = False
+        self.links: list[asyncio.StreamWriter] = []
+
+    async def start(self) -> int:
+        self.server = await asyncio.start_server(self._link, "127.0.0.1", 0)
+        return int(self.server.sockets[0].getsockname()[1])
+
+    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuse:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self.target)
+        self.links += [writer, back]
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer), return_exceptions=True)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    def cut(self) -> None:
+        for link in self.links:
+            link.transport.abort()
+        self.links.clear()
+
+
+async def serve() -> Server:
+    """Listen on a free port of 127.0.0.1 with a new host key."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    made = Server(None, None)
+    made.listener = await asyncssh.create_server(
+        Login, "127.0.0.1", 0, server_host_keys=[key], process_factory=made.handle, encoding=None, sftp_factory=True
+    )
+    made.endpoint = Endpoint(
+        "host-1", "127.0.0.1", made.listener.get_port(), "root", describe(key).public, password=PASSWORD
+    )
+    return made
