@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -53,4 +54,5 @@ def end(lease: Lease, state: JobState, failure: JobFailed | None = None, traceba
         audit(f"job.{state.value}", f"job:{lease.job_id}", **said)
         announce(f"job:{lease.job_id}", "job", state=state, failure=said)
         announce("fleet", "job", job=lease.job_id, state=state)
-        transaction.on_commit(lambda: [wake(job_id, queue) for job_id, queue in waiters] and None)
+        for job_id, queue in waiters:
+            transaction.on_commit(partial(wake, job_id, queue))

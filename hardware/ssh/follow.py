@@ -123,6 +123,7 @@ def _whole(data: bytes) -> int:
 async def _stream(pool: Pool, endpoint: Endpoint, text: str, cursor: _Cursor) -> int | None:
     """The exit status of ``text``, after all that it printed went to the cursor."""
     connection = await pool.connection(endpoint)
+    status: int | None = None
     try:
         process = await connection.create_process(text, encoding=None, stdin=asyncssh.DEVNULL, stderr=asyncssh.DEVNULL)
         async with process:
@@ -141,10 +142,11 @@ async def _stream(pool: Pool, endpoint: Endpoint, text: str, cursor: _Cursor) ->
                     break
                 await cursor.take(data)
             await process.wait_closed()
-            return process.exit_status
+            status = process.exit_status
     except (OSError, asyncssh.Error) as wrong:
         pool.forget(endpoint)
         raise LinkLost(endpoint.name, f"the SSH link was cut ({reason(wrong)}).") from wrong
+    return status
 
 
 async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor: _Cursor) -> Finished:

@@ -93,10 +93,13 @@ async def fetch(
     digest = hashlib.sha256()
     try:
         connection = await pool.connection(endpoint)
-        async with connection.start_sftp_client() as sftp, sftp.open(source, "rb", block_size=BLOCK) as remote:
+        async with (
+            connection.start_sftp_client() as sftp,
+            sftp.open(source, "rb", encoding=None, block_size=BLOCK) as remote,
+        ):
             total = (await remote.stat()).size or 0
             with part.open("wb") as local:
-                while block := await remote.read(BLOCK * IN_FLIGHT):
+                while block := _bytes(await remote.read(BLOCK * IN_FLIGHT)):
                     local.write(block)
                     digest.update(block)
                     if progress:
@@ -116,6 +119,11 @@ async def remote_sha256(pool: Pool, endpoint: Endpoint, path: str) -> str | None
     """SHA-256 of a file on the machine, ``None`` when there is none."""
     result = await execute(pool, endpoint, f"sha256sum -- {shlex.quote(path)}", timeout=HASH_TIMEOUT)
     return result.stdout.split()[0].lstrip("\\") if result.exit_status == 0 and result.stdout else None
+
+
+def _bytes(block: str | bytes) -> bytes:
+    """asyncssh types what it reads as text or bytes; a file opened in binary mode gives bytes."""
+    return block if isinstance(block, bytes) else block.encode()
 
 
 async def _size(sftp: asyncssh.SFTPClient, path: str) -> int:

@@ -77,7 +77,7 @@ class InstallDriver(Kind):
             raise PlanRefused(
                 "no-npu", f"{target.name} has no NPU on its PCI bus.", "Take it out of the targets.", "targets"
             )
-        if facts.architecture not in driver.name:
+        if not facts.architecture or facts.architecture not in driver.name:
             raise PlanRefused(
                 "wrong-architecture",
                 f"{driver.name} is not for {target.name}, which is {facts.architecture}.",

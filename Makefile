@@ -1,0 +1,36 @@
+# What a newcomer needs: `make test`. `make help` lists the rest.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: help setup test lint run lock
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: $(STAMP) ## make the virtual environment from the locked requirements
+
+$(STAMP): requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --no-deps --require-hashes -r requirements.txt
+	$(BIN)/pip install -q --no-deps --require-hashes -r requirements-dev.txt
+	touch $@
+
+test: setup ## run all tests
+	CONSOLE_VAR=$$(mktemp -d) $(BIN)/python -m pytest
+
+lint: setup ## style, types, import contracts, migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy console hardware jobs
+	PYTHONPATH=. $(BIN)/lint-imports
+	CONSOLE_VAR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+
+run: setup ## start a web server of the API on 127.0.0.1:8080 (development)
+	$(BIN)/python manage.py migrate
+	$(BIN)/python manage.py runserver 127.0.0.1:8080
+
+lock: setup ## resolve pyproject.toml anew into the hashed requirements (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements.txt
+	uv pip compile --group encoder --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate >> requirements.txt
+	uv pip compile --group dev -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-dev.txt
