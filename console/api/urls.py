@@ -1,0 +1,43 @@
+"""The REST API under /api/v1/."""
+
+from __future__ import annotations
+
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.authtoken.views import obtain_auth_token
+from rest_framework.routers import DefaultRouter
+
+from console.api.idempotency import Idempotent
+from hardware.inventory.api import CredentialViewSet, MachineViewSet
+from jobs.api import JobViewSet, KindList
+from jobs.depot.api import ArtifactViewSet
+
+
+class Credentials(Idempotent, CredentialViewSet):
+    pass
+
+
+class Machines(Idempotent, MachineViewSet):
+    pass
+
+
+class Artifacts(Idempotent, ArtifactViewSet):
+    pass
+
+
+class Jobs(Idempotent, JobViewSet):
+    pass
+
+
+router = DefaultRouter()
+router.register("credentials", Credentials)
+router.register("machines", Machines)
+router.register("artifacts", Artifacts)
+router.register("jobs", Jobs)
+
+urlpatterns = [
+    path("kinds/", KindList.as_view(), name="kinds"),
+    path("token/", obtain_auth_token, name="token"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    *router.urls,
+]

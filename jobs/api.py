@@ -1,0 +1,122 @@
+"""REST: kinds and jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from hardware.inventory.models import Machine
+from jobs import logbook, registry
+from jobs.depot.services import Depot
+from jobs.kind import Target
+from jobs.models import Job, JobStep
+from jobs.services import cancel, launch, plan
+
+
+class StepSerializer(serializers.ModelSerializer[JobStep]):
+    machine: serializers.SlugRelatedField[Machine] = serializers.SlugRelatedField(slug_field="name", read_only=True)
+
+    class Meta:
+        model = JobStep
+        fields = [
+            "id", "stage", "lane", "position", "compensates", "machine", "key", "title", "action", "state",
+            "exit_status", "failure", "result", "log_sha256", "started_at", "ended_at",
+        ]  # fmt: skip
+
+
+class JobSerializer(serializers.ModelSerializer[Job]):
+    machines: serializers.SlugRelatedField[Machine] = serializers.SlugRelatedField(
+        slug_field="name", many=True, read_only=True
+    )
+
+    class Meta:
+        model = Job
+        fields = [
+            "id", "kind", "params", "machines", "plan_hash", "state", "failure", "result", "waits_for", "created_by",
+            "created_at", "started_at", "ended_at", "attempt", "log_length",
+        ]  # fmt: skip
+
+
+class LaunchSerializer(serializers.Serializer[Any]):
+    """``plan_hash`` is the hash that a dry run showed: with it, only that very plan is run."""
+
+    kind = serializers.CharField()
+    params = serializers.DictField(default=dict)
+    machines = serializers.SlugRelatedField(slug_field="name", many=True, queryset=Machine.objects.all())
+    plan_hash = serializers.CharField(required=False, default="")
+
+
+class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
+    queryset = Job.objects.prefetch_related("machines")
+    serializer_class = JobSerializer
+    filterset_fields = {"kind": ["exact"], "state": ["exact"], "machines__name": ["exact"], "created_by": ["exact"]}
+
+    def create(self, request: Request) -> Response:
+        """Launch a job, or with ``?dry_run=1`` show its plan and what preflight says; a dry run changes nothing."""
+        asked = LaunchSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        if request.query_params.get("dry_run") in ("1", "true"):
+            made, clean = plan(given["kind"], given["params"], given["machines"])
+            kind = registry.get(given["kind"])
+            checks = {
+                machine.name: [
+                    {"code": c.code, "severity": c.severity, "reason": c.reason}
+                    for c in kind.preflight(clean, Target(machine.name, machine.read), Depot())
+                ]
+                for machine in given["machines"]
+            }
+            return Response({"plan": made.to_json(), "plan_hash": made.hash, "preflight": checks})
+        job = launch(
+            given["kind"],
+            given["params"],
+            given["machines"],
+            actor=request.user.get_username(),
+            approved_hash=given["plan_hash"],
+        )
+        return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
+
+    @action(detail=True)
+    def plan(self, request: Request, pk: str) -> Response:
+        """The plan as it was stored: what runs."""
+        job = self.get_object()
+        return Response({"plan": job.plan, "plan_hash": job.plan_hash})
+
+    @action(detail=True)
+    def steps(self, request: Request, pk: str) -> Response:
+        steps = JobStep.objects.filter(job=self.get_object()).select_related("machine")
+        return Response(StepSerializer(steps, many=True).data)
+
+    @action(detail=True)
+    def log(self, request: Request, pk: str) -> Response:
+        """The log from byte ``after`` on; ``next`` is what to ask for then. It is whole when ``ended`` is true."""
+        job = self.get_object()
+        after = serializers.IntegerField(min_value=0).run_validation(request.query_params.get("after", "0"))
+        frames = [logbook.frame(chunk) for chunk in logbook.replay(job.pk, after)]
+        upto = frames[-1]["offset"] + frames[-1]["size"] if frames else after
+        return Response({"frames": frames, "next": upto, "ended": job.ended and upto >= job.log_length})
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Ask the job to stop; asking again, or after its end, changes nothing."""
+        job = self.get_object()
+        cancel(job, actor=request.user.get_username())
+        job.refresh_from_db()
+        return Response(JobSerializer(job).data)
+
+
+class KindList(APIView):
+    """The kinds of job that there are."""
+
+    def get(self, request: Request) -> Response:
+        return Response(
+            [
+                {"slug": k.slug, "title": k.title, "summary": k.summary, "targets": k.targets, "mutates": k.mutates}
+                for k in registry.all_kinds().values()
+            ]
+        )

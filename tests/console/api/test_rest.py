@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.authtoken.models import Token
+
+from hardware.inventory.models import Credential
+from hardware.ssh.pool import Pool
+from jobs.models import Job
+from jobs.runner import Runner
+from tests.sshd import PASSWORD
+
+
+@pytest.fixture
+def client(live_server, machine, settings, tmp_path: Path) -> Iterator[httpx.Client]:
+    """A REST client of the running server, with a token."""
+    settings.DEPOT_DIR = tmp_path / "depot"
+    token = Token.objects.create(user=User.objects.create_user("robot"))
+    headers = {"Authorization": f"Token {token.key}"}
+    with httpx.Client(base_url=f"{live_server.url}/api/v1", headers=headers, timeout=30) as made:
+        yield made
+
+
+def work(job_id: int) -> None:
+    async def go() -> None:
+        pool = Pool()
+        await Runner(pool, "worker").run(job_id)
+        await pool.close()
+
+    asyncio.run(go())
+
+
+def test_nobody_gets_in_without_a_token(client):
+    answer = httpx.get(f"{client.base_url}machines/")
+    assert answer.status_code == 401 and answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_machine_goes_from_unknown_to_probed(client, sshd):
+    made = client.post("/credentials/", json={"name": "rack-1", "username": "root", "password": PASSWORD})
+    assert made.status_code == 201 and "password" not in made.json()
+    fields = {
+        "name": "n1",
+        "host": "127.0.0.1",
+        "port": sshd.endpoint.port,
+        "credential": "rack-1",
+        "labels": ["canary"],
+    }
+    machine = client.post("/machines/", json=fields).json()
+    assert machine["state"] == "new" and machine["offered_fingerprint"].startswith("SHA256:")
+    wrong = client.post("/machines/n1/confirm/", json={"fingerprint": "SHA256:other"})
+    assert wrong.status_code == 400 and "n1" in str(wrong.json()["errors"])
+    client.post("/machines/n1/confirm/", json={"fingerprint": machine["offered_fingerprint"]})
+    probed = client.post("/machines/n1/probe/").json()
+    assert probed["state"] == "ready" and probed["facts"]["kernel"]
+    codes = {check["code"] for check in client.get("/machines/n1/preflight/").json()["checks"]}
+    assert {"architecture", "kernel-headers", "npus-on-bus"} <= codes
+
+
+def test_a_machine_that_does_not_answer_is_a_clear_problem_and_is_not_stored(client):
+    answer = client.post("/machines/", json={"name": "n2", "host": "127.0.0.1", "port": 1, "credential": "lab"})
+    assert answer.status_code == 502
+    problem = answer.json()
+    assert problem["code"] == "ssh-unreachable" and problem["machine"] == "n2" and problem["mend"]
+    assert client.get("/machines/n2/").status_code == 404
+
+
+def test_what_a_dry_run_shows_is_what_runs(client):
+    body = {"kind": "command", "params": {"command": "echo 'as shown'"}, "machines": ["host-1"]}
+    shown = client.post("/jobs/?dry_run=1", json=body).json()
+    assert shown["plan"]["stages"][0]["lanes"][0]["steps"][0]["action"]["command"] == "echo 'as shown'"
+    assert not Job.objects.exists()
+    job = client.post("/jobs/", json={**body, "plan_hash": shown["plan_hash"]}).json()
+    work(job["id"])
+    done = client.get(f"/jobs/{job['id']}/").json()
+    assert (done["state"], done["plan_hash"]) == ("succeeded", shown["plan_hash"])
+    log = client.get(f"/jobs/{job['id']}/log/").json()
+    assert "".join(frame["text"] for frame in log["frames"]) == "as shown\n" and log["ended"]
+    assert client.get(f"/jobs/{job['id']}/log/", params={"after": log["next"]}).json()["frames"] == []
+    changed = client.post("/jobs/", json={**body, "plan_hash": "0" * 64})
+    assert (changed.status_code, changed.json()["code"]) == (422, "plan-changed")
+
+
+def test_repeating_a_request_never_does_a_thing_twice(client):
+    body = {"kind": "command", "params": {"command": "true"}, "machines": ["host-1"]}
+    first, again = (client.post("/jobs/", json=body, headers={"Idempotency-Key": "k1"}) for _ in range(2))
+    assert first.json() == again.json() and Job.objects.count() == 1
+    other = client.post("/jobs/", json={**body, "params": {"command": "false"}}, headers={"Idempotency-Key": "k1"})
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+    refused = client.post("/jobs/", json={**body, "kind": "none"}, headers={"Idempotency-Key": "k2"})
+    mended = client.post("/jobs/", json=body, headers={"Idempotency-Key": "k2"})
+    assert (refused.status_code, mended.status_code) == (422, 201)
+
+
+def test_an_artifact_is_uploaded_listed_and_verified_and_a_corrupt_one_refused(client):
+    made = client.post("/artifacts/", data={"type": "driver", "name": "d.run"}, files={"file": b"bytes"})
+    assert made.status_code == 201, made.text
+    assert client.post(f"/artifacts/{made.json()['id']}/verify/").json() == {"ok": True}
+    assert client.get("/artifacts/", params={"type": "driver"}).json()["results"][0]["sha256"] == made.json()["sha256"]
+    data = {"type": "driver", "name": "d2.run", "expected_sha256": "0" * 64}
+    corrupt = client.post("/artifacts/", data=data, files={"file": b"other"})
+    assert (corrupt.status_code, corrupt.json()["code"]) == (422, "artifact-corrupt")
+
+
+def test_a_queued_job_is_cancelled_once(client):
+    body = {"kind": "command", "params": {"command": "true"}, "machines": ["host-1"]}
+    job = client.post("/jobs/", json=body).json()
+    assert [client.post(f"/jobs/{job['id']}/cancel/").json()["state"] for _ in range(2)] == ["cancelled"] * 2
+
+
+def test_secrets_are_never_read_back_and_the_schema_says_so(client):
+    Credential.objects.create(name="secret", password="hunter2-secret")
+    assert "hunter2" not in client.get("/credentials/").text
+    schema = client.get("/schema/", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
+    assert schema["openapi"].startswith("3.1")
+    assert schema["components"]["schemas"]["Credential"]["properties"].get("password") is None or (
+        schema["components"]["schemas"]["Credential"]["properties"]["password"].get("writeOnly")
+    )
