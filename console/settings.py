@@ -43,7 +43,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "channels",
     "rest_framework",
     "rest_framework.authtoken",
     "django_filters",
@@ -118,36 +117,26 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Embedded by default: the supervisor starts a server on this socket when REDIS_URL is not set.
 REDIS_SOCKET = VAR_DIR / "redis" / "redis.sock"
 REDIS_URL = env.url("REDIS_URL", schemes=["redis", "rediss", "unix"]) or f"unix://{REDIS_SOCKET}"
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "capacity": 1000},
-    }
-}
 
 # Celery spells a Redis socket differently from redis-py.
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "machines"
 CELERY_TASK_ACKS_LATE = False
+CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_keepalive": True, "visibility_timeout": 3600}
-CELERY_TIMEZONE = "UTC"
 
 PORT = env.integer("CONSOLE_PORT", 8080, low=1, high=65535)
 BIND = env.text("CONSOLE_BIND", "127.0.0.1")
-MACHINE_WORKERS = env.integer("CONSOLE_MACHINE_THREADS", 16, low=1, high=500)
-COMPUTE_WORKERS = env.integer("CONSOLE_COMPUTE_PROCESSES", 1, low=1, high=64)
 LEASE_SECONDS = env.integer("CONSOLE_LEASE_SECONDS", 20, low=5, high=600)
 RECONCILE_SECONDS = env.integer("CONSOLE_RECONCILE_SECONDS", 5, low=1, high=60)
+CELERY_BEAT_SCHEDULE = {"reconcile": {"task": "jobs.reconcile", "schedule": RECONCILE_SECONDS}}
 LINK_PATIENCE_SECONDS = env.integer("CONSOLE_LINK_PATIENCE_SECONDS", 600, low=5, high=86400)
-SAMPLE_SECONDS = env.integer("CONSOLE_SAMPLE_SECONDS", 2, low=1, high=60)
-SAMPLE_RETENTION_HOURS = env.integer("CONSOLE_SAMPLE_RETENTION_HOURS", 1, low=1, high=48)
 DEPOT_DIR = env.path("CONSOLE_DEPOT", VAR_DIR / "depot")
 FIELD_KEYS_FILE = env.path("CONSOLE_FIELD_KEYS", VAR_DIR / "keys" / "fields")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
-FILE_UPLOAD_TEMP_DIR = None
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
@@ -16,6 +17,8 @@ from hardware.ssh.command import execute
 from hardware.ssh.errors import HostKeyChanged, NoShell, SSHFailure
 from hardware.ssh.hostkeys import HostKey, read_host_key
 from hardware.ssh.pool import Pool
+
+T = TypeVar("T")
 
 
 def enroll(*, actor: str, **fields: Any) -> Machine:
@@ -52,23 +55,28 @@ def confirm(machine: Machine, fingerprint: str, *, actor: str) -> bool:
 
 async def probe(pool: Pool, machine: Machine) -> Facts:
     """Read the machine's facts and store them. A failure is stored as the machine's trouble, then raised."""
-    endpoint = await sync_to_async(machine.endpoint)()
+    endpoint = await _on_db(machine.endpoint)
     try:
         result = await execute(pool, endpoint, PROBE, timeout=60)
     except HostKeyChanged as wrong:
         offered = await read_host_key(machine.name, machine.host, machine.port)
-        await sync_to_async(_store_trouble)(machine, wrong, Machine.State.BLOCKED, offered)
+        await _on_db(_store_trouble, machine, wrong, Machine.State.BLOCKED, offered)
         raise
     except SSHFailure as wrong:
-        await sync_to_async(_store_trouble)(machine, wrong, Machine.State.SILENT, None)
+        await _on_db(_store_trouble, machine, wrong, Machine.State.SILENT, None)
         raise
     facts = read(result.stdout)
     if facts.hostname is None and facts.kernel is None:
         failure = NoShell(machine.name, "it has no working /bin/sh: the probe printed nothing.")
-        await sync_to_async(_store_trouble)(machine, failure, Machine.State.SILENT, None)
+        await _on_db(_store_trouble, machine, failure, Machine.State.SILENT, None)
         raise failure
-    await sync_to_async(_store_facts)(machine, facts)
+    await _on_db(_store_facts, machine, facts)
     return facts
+
+
+async def _on_db(call: Callable[..., T], *args: Any) -> T:
+    # Not thread-sensitive: under ASGI the thread of the request is the one that waits for us here.
+    return await sync_to_async(call, thread_sensitive=False)(*args)
 
 
 def _store_facts(machine: Machine, facts: Facts) -> None:

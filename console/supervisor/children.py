@@ -1,0 +1,78 @@
+"""Child processes that die with their parent and are started again when they die alone."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+log = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1
+GRACE_SECONDS = 15
+
+
+def _die_with_parent() -> None:
+    # Linux: the kernel sends TERM when the supervisor is gone, even after kill -9.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass
+class Child:
+    """One process. After a death it waits ``pause`` seconds, twice as long each time, up to 30 s."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    pause: float = 0.5
+    next_start: float = 0
+    born: float = field(default=0)
+
+    def tend(self) -> None:
+        """Start it if it does not run and its pause is over."""
+        now = time.monotonic()
+        if self.process is not None:
+            status = self.process.poll()
+            if status is None:
+                return
+            self.process = None
+            self.pause = 0.5 if now - self.born > 60 else min(self.pause * 2, 30)
+            self.next_start = now + self.pause
+            log.warning("%s ended with status %s; it is started again in %.1f s", self.name, status, self.pause)
+        if now >= self.next_start:
+            self.born = now
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops them in order.
+            self.process = subprocess.Popen(self.command, preexec_fn=_die_with_parent, start_new_session=True)
+
+    def stop(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def watch(children: list[Child]) -> None:
+    """Tend the children until TERM or Ctrl-C, then stop them, the last one first."""
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        while not stopping:
+            for child in children:
+                child.tend()
+            time.sleep(0.2)
+    finally:
+        for child in reversed(children):
+            child.stop()

@@ -1,0 +1,164 @@
+"""The whole console as an operator starts it: a subprocess with its own Redis, web server, workers and state."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.sshd import PASSWORD, Server
+
+PACKAGE = "/var/tmp/ascend-console/packages/console-test-no-such.rpm"
+
+
+@dataclass
+class Console:
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+
+    def children(self) -> dict[str, int]:
+        """Name -> pid of the supervisor's children."""
+        listed = subprocess.run(
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+        ).stdout
+        marks = {
+            "-Q machines": "machines",
+            "-Q compute": "compute",
+            "granian": "web",
+            "beat": "beat",
+            "unixsocket": "redis",
+        }
+        found = {}
+        for line in listed.splitlines():
+            pid, text = line.strip().split(None, 1)
+            found.update({name: int(pid) for mark, name in marks.items() if mark in text})
+        return found
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "REDIS_URL"},
+        "CONSOLE_VAR": str(tmp_path_factory.mktemp("var")),
+        "CONSOLE_PORT": str(port),
+        "CONSOLE_LEASE_SECONDS": "5",
+        "CONSOLE_RECONCILE_SECONDS": "1",
+        "DJANGO_SUPERUSER_PASSWORD": "a-long-test-password",
+    }
+    manage(environment, "migrate", "-v0")
+    manage(environment, "createsuperuser", "--noinput", "--username", "ada", "--email", "ada@example.com")
+    token = manage(environment, "drf_create_token", "ada").split()[2]
+    process = subprocess.Popen([sys.executable, "manage.py", "up"], env=environment)
+    client = httpx.Client(
+        base_url=f"http://127.0.0.1:{port}/api/v1", headers={"Authorization": f"Token {token}"}, timeout=30
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if client.get("/kinds/").status_code == 200:
+                break
+        except httpx.TransportError:
+            pass
+        assert process.poll() is None and time.monotonic() < deadline, "the console did not come up"
+        time.sleep(0.2)
+    yield Console(process, client)
+    client.close()
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    shutil.rmtree(Path(PACKAGE).parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def enrolled(console: Console, sshd: Server) -> str:
+    """A machine, enrolled, confirmed and probed over the API; returns its architecture."""
+    client = console.client
+    client.post("/credentials/", json={"name": "lab", "password": PASSWORD}).raise_for_status()
+    fields = {"name": "n1", "host": "127.0.0.1", "port": sshd.endpoint.port, "credential": "lab"}
+    machine = client.post("/machines/", json=fields).raise_for_status().json()
+    client.post("/machines/n1/confirm/", json={"fingerprint": machine["offered_fingerprint"]}).raise_for_status()
+    return client.post("/machines/n1/probe/").raise_for_status().json()["facts"]["architecture"]
+
+
+def launch_and_wait(client: httpx.Client, key: str) -> dict:
+    body = {"kind": "install-os-packages", "params": {"packages": ["console-test"]}, "machines": ["n1"]}
+    job = client.post("/jobs/", json=body, headers={"Idempotency-Key": key}).raise_for_status().json()
+    deadline = time.monotonic() + 60
+    while job["state"] in ("queued", "waiting", "running"):
+        assert time.monotonic() < deadline, f"job stays {job['state']}"
+        time.sleep(0.2)
+        job = client.get(f"/jobs/{job['id']}/").json()
+    return job
+
+
+def test_a_job_goes_through_api_broker_worker_and_machine_and_its_failure_is_explained(console, enrolled):
+    # The machine is this host's own shell, and the package is none: rpm refuses it, or is not there at all.
+    client = console.client
+    data = {
+        "type": "os-package",
+        "name": Path(PACKAGE).name,
+        "version": "1",
+        "meta": f'{{"package": "console-test", "architecture": "{enrolled}"}}',
+    }
+    client.post("/artifacts/", data=data, files={"file": b"this is no rpm"}).raise_for_status()
+    job = launch_and_wait(client, "first")
+    assert (job["state"], job["failure"]["code"]) == ("failed", "command-failed")
+    assert "Install ended with exit code" in job["failure"]["cause"] and job["failure"]["mend"]
+    steps = client.get(f"/jobs/{job['id']}/steps/").json()
+    assert [step["state"] for step in steps] == ["succeeded", "failed", "pending"]
+    log = client.get(f"/jobs/{job['id']}/log/").json()
+    assert log["ended"] and "rpm" in "".join(frame["text"] for frame in log["frames"])
+    assert Path(PACKAGE).read_bytes() == b"this is no rpm"
+
+
+def test_a_killed_worker_and_an_emptied_redis_only_delay(console, enrolled):
+    before = console.children()
+    assert set(before) == {"redis", "web", "machines", "compute", "beat"}
+    os.kill(before["machines"], signal.SIGKILL)
+    os.kill(before["redis"], signal.SIGKILL)
+    job = launch_and_wait(console.client, "second")
+    assert job["state"] == "failed" and job["failure"]["code"] == "command-failed"
+    after = console.children()
+    assert after["machines"] != before["machines"] and after["redis"] != before["redis"]
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(console, tmp_path: Path):
+    port = str(console.client.base_url.port)
+    environment = {**os.environ, "CONSOLE_VAR": str(tmp_path), "CONSOLE_PORT": port}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "up"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and f"port {port}" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_setting_that_is_nonsense_stops_the_start_with_one_line(tmp_path: Path):
+    environment = {**os.environ, "CONSOLE_VAR": str(tmp_path), "CONSOLE_PORT": "eighty"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0 and "CONSOLE_PORT='eighty' is no whole number" in done.stderr
+    assert done.stderr.strip().count("\n") == 0
