@@ -26,9 +26,8 @@ lint: setup ## style, types, import contracts, migrations
 	PYTHONPATH=. $(BIN)/lint-imports
 	CONSOLE_VAR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 
-run: setup ## start a web server of the API on 127.0.0.1:8080 (development)
-	$(BIN)/python manage.py migrate
-	$(BIN)/python manage.py runserver 127.0.0.1:8080
+run: setup ## set up and start the console: API on 127.0.0.1:8080, Redis, workers
+	$(BIN)/python manage.py up
 
 lock: setup ## resolve pyproject.toml anew into the hashed requirements (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements.txt
