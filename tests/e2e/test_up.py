@@ -29,7 +29,10 @@ class Console:
     def children(self) -> dict[str, int]:
         """Name -> pid of the supervisor's children."""
         listed = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
         ).stdout
         marks = {
             "-Q machines": "machines",
