@@ -1,0 +1,38 @@
+"""Why a conversion is refused.
+
+ConversionRefused       code                      when
+                        file-missing              the path does not exist or is no file
+                        file-empty                zero bytes
+                        lfs-pointer               the text stub that Git LFS leaves instead of the file
+                        not-safetensors           the header is no safetensors header
+                        safetensors-truncated     the header promises more bytes than the file has
+                        tensor-missing            the model lacks a weight that its architecture needs
+                        tensor-shape              a weight's shape contradicts config.json
+                        tensor-type               a weight's type is not F32, F16 or BF16
+                        config-missing            no config.json beside the weights
+                        config-invalid            config.json is no JSON, or a figure in it makes no sense
+                        architecture-unsupported  another model class, or a variant of it that is not built
+                        head-invalid              the classifier head does not fit or is no npz of the agreed form
+                        not-onnx                  the file is something else
+                        onnx-truncated            the file ends inside the model
+                        onnx-invalid              onnx.checker refuses it
+                        external-data-missing     weights kept beside the model are absent or too short
+                        output-is-input           the output would overwrite what is read
+                        not-writable              the output cannot be written (folder, space, rights)
+                        atc-*                     see `atc.py`
+"""
+
+from __future__ import annotations
+
+
+class ConversionRefused(Exception):
+    """An expected failure: `code` for programs, `message` (what and where) and `mend` (what to do) for a person."""
+
+    def __init__(self, code: str, message: str, mend: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.mend}".strip()

@@ -1,0 +1,153 @@
+"""Reads safetensors: a little-endian length, a JSON header, then the bytes.
+
+Read here rather than by the safetensors package, for two reasons: each way a file can be broken gets its own sentence,
+and one tensor at a time is read, so that the memory needed is that of the largest tensor, not of the model.
+Format: https://github.com/huggingface/safetensors (README, "Format").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.conversion.errors import ConversionRefused
+from jobs.conversion.files import name_of_start, read_start
+
+# The format's own limit, which keeps a nonsense length from being allocated.
+HEADER_LIMIT = 100_000_000
+TYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+FLOATS = ("F32", "F16", "BF16")
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """Where one tensor lies: `start` and `end` are bytes from the start of the file."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+class SafetensorsFile:
+    """One safetensors file, header checked, tensors read on demand."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads and checks the header. Raises ConversionRefused (`not-safetensors`, `safetensors-truncated`, ...)."""
+        start = read_start(path)
+        self.path = path
+        self.size = path.stat().st_size
+        self._entries = self._parse(start)
+
+    def _parse(self, start: bytes) -> dict[str, TensorEntry]:
+        length = int.from_bytes(start[:8], "little") if len(start) >= 9 else 0
+        if length < 2 or length > HEADER_LIMIT or start[8:9] != b"{":
+            seen = name_of_start(start)
+            raise ConversionRefused(
+                "not-safetensors",
+                f"{self.path.name} is no safetensors file" + (f": it is {seen}." if seen else "."),
+                "Give the model.safetensors of the model; save a PyTorch checkpoint as safetensors first.",
+            )
+        if 8 + length > self.size:
+            raise self._truncated(8 + length)
+        with self.path.open("rb") as stream:
+            stream.seek(8)
+            raw = stream.read(length)
+        try:
+            header = json.loads(raw)
+            entries = {
+                name: TensorEntry(
+                    name,
+                    str(value["dtype"]),
+                    tuple(int(size) for size in value["shape"]),
+                    8 + length + int(value["data_offsets"][0]),
+                    8 + length + int(value["data_offsets"][1]),
+                )
+                for name, value in header.items()
+                if name != "__metadata__"
+            }
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ConversionRefused(
+                "not-safetensors",
+                f"{self.path.name} is no safetensors file: its header cannot be read.",
+                "Copy or export the file again.",
+            ) from error
+        for entry in entries.values():
+            self._check(entry)
+        return entries
+
+    def _check(self, entry: TensorEntry) -> None:
+        if entry.end > self.size:
+            raise self._truncated(entry.end)
+        known = TYPES.get(entry.type)
+        elements = int(np.prod(entry.shape, dtype=np.int64))
+        if known is not None and elements * known.itemsize != entry.end - entry.start:
+            raise ConversionRefused(
+                "not-safetensors",
+                f"{self.path.name} contradicts itself: {entry.name} has {entry.end - entry.start} bytes for shape "
+                f"{list(entry.shape)} of {entry.type}.",
+                "Export the file again.",
+            )
+
+    def _truncated(self, expected: int) -> ConversionRefused:
+        return ConversionRefused(
+            "safetensors-truncated",
+            f"{self.path.name} is cut off: it has {self.size} bytes and its header promises at least {expected}.",
+            "Copy the file again and compare its SHA-256 with the original's.",
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def entry(self, name: str) -> TensorEntry:
+        """The header's line on a tensor. Raises `tensor-missing`."""
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise ConversionRefused(
+                "tensor-missing",
+                f"{self.path.name} has no tensor {name}, which its architecture needs.",
+                "Check that the weights and config.json belong together.",
+            ) from None
+
+    def read_float32(self, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
+        """One tensor as float32, whatever it is stored as. Raises `tensor-missing`, `tensor-type`, `tensor-shape`."""
+        entry = self.entry(name)
+        if entry.type not in FLOATS:
+            raise ConversionRefused(
+                "tensor-type",
+                f"Tensor {name} in {self.path.name} is {entry.type}; {', '.join(FLOATS)} are read.",
+                "Export the model in floating point.",
+            )
+        if shape is not None and entry.shape != shape:
+            raise ConversionRefused(
+                "tensor-shape",
+                f"Tensor {name} in {self.path.name} is {list(entry.shape)} where config.json asks for {list(shape)}.",
+                "Check that the weights and config.json belong together.",
+            )
+        with self.path.open("rb") as stream:
+            stream.seek(entry.start)
+            raw = stream.read(entry.end - entry.start)
+        return np.frombuffer(raw, dtype=TYPES[entry.type]).reshape(entry.shape).astype(np.float32)
