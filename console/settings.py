@@ -126,7 +126,8 @@ CELERY_TASK_ACKS_LATE = False
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_keepalive": True, "visibility_timeout": 3600}
+# A request must not wait for a Redis that is away: the reconciler wakes workers up in its stead.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
 
 PORT = env.integer("CONSOLE_PORT", 8080, low=1, high=65535)
 BIND = env.text("CONSOLE_BIND", "127.0.0.1")

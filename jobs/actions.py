@@ -83,13 +83,14 @@ class Actions:
         stopping = asyncio.create_task(self.stop.wait())
         try:
             await asyncio.wait({following, stopping}, timeout=action.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            late = not following.done() and not stopping.done()
             if not following.done():
                 await runs.cancel(self.pool, endpoint, row.run_id)
             finished = await following
-            if finished.exit_status in (143, 137) and not self.stop.is_set() and not stopping.done():
+            if late:
                 raise JobFailed(
-                    "command-stopped",
-                    f"{endpoint.name}: {row.title} was stopped; it may run for {action.timeout_s} s.",
+                    "command-timeout",
+                    f"{endpoint.name}: {row.title} was stopped: it took longer than the {action.timeout_s} s it may.",
                     "See in its log what it waited for, then run the job again.",
                 )
             return finished

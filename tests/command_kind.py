@@ -14,6 +14,7 @@ from jobs.plan import Lane, Plan, RunCommand, Stage, Step
 
 class Params(serializers.Serializer[Any]):
     command = serializers.CharField()
+    timeout_s = serializers.IntegerField(default=60)
     then = serializers.CharField(default="true")
     on_failure = serializers.CharField(default="")
 
@@ -26,7 +27,7 @@ class Command(Kind):
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         undo = [Step("undo", "Undo", RunCommand(params["on_failure"]))] if params["on_failure"] else []
         steps = [
-            Step("first", "First", RunCommand(params["command"])),
+            Step("first", "First", RunCommand(params["command"], timeout_s=params["timeout_s"])),
             Step("then", "Then", RunCommand(params["then"])),
         ]
         return Plan([Stage("Run", [Lane(target.name, steps, undo) for target in targets])])

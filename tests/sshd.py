@@ -42,8 +42,20 @@ class Server:
         child = await asyncio.create_subprocess_exec(
             self.shell, "-c", process.command or "", stdin=-1, stdout=-1, stderr=-1, start_new_session=True
         )
-        await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+        await process.redirect(stdin=child.stdin)
+        # The exit status must follow the last byte of output, as it does from sshd.
+        await asyncio.gather(self._pump(child.stdout, process.stdout), self._pump(child.stderr, process.stderr))
         process.exit(await child.wait())
+
+    async def _pump(self, source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:
+        assert source is not None
+        try:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        except (asyncssh.Error, OSError):
+            # The link was cut; what runs on the machine goes on.
+            return
 
 
 class Proxy:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
-from console import env
 from jobs import registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,5 +34,10 @@ def test_every_kind_of_job_has_a_test():
 
 def test_every_setting_is_documented():
     documented = (ROOT / "docs" / "configuration.md").read_text()
-    assert env.READ
-    assert [name for name in env.READ if f"`{name}`" not in documented] == []
+    # Read in a fresh process: other tests read names of their own here.
+    ask = "from console import env, settings; assert settings; print(*env.READ)"
+    names = subprocess.run(
+        [sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "CONSOLE_PORT" in names
+    assert [name for name in names if f"`{name}`" not in documented] == []

@@ -118,6 +118,14 @@ def test_cancelling_ends_what_runs_and_what_waits(machine, tmp_path: Path):
     assert [s.state for s in job.steps.all()] == ["cancelled", "pending"]
 
 
+def test_a_command_that_takes_longer_than_it_may_is_stopped_and_says_so(machine, tmp_path: Path):
+    params = {"command": f"echo up; sleep 30; touch {tmp_path}/late", "timeout_s": 1}
+    job = launch("command", params, [machine], actor="ada")
+    work(job)
+    assert (job.state, job.failure["code"]) == (JobState.FAILED, "command-timeout"), job.failure
+    assert log_of(job) == b"up\n" and not (tmp_path / "late").exists()
+
+
 def test_the_same_input_gives_the_same_plan_and_another_one_another_hash(machine):
     one, _ = plan("command", {"command": "true"}, [machine])
     same, _ = plan("command", {"command": "true"}, [machine])
