@@ -13,13 +13,9 @@ ConversionRefused       code                      when
                         config-invalid            config.json is no JSON, or a figure in it makes no sense
                         architecture-unsupported  another model class, or a variant of it that is not built
                         head-invalid              the classifier head does not fit or is no npz of the agreed form
-                        not-onnx                  the file is something else
-                        onnx-truncated            the file ends inside the model
                         onnx-invalid              onnx.checker refuses it
-                        external-data-missing     weights kept beside the model are absent or too short
                         output-is-input           the output would overwrite what is read
                         not-writable              the output cannot be written (folder, space, rights)
-                        atc-*                     see `atc.py`
 """
 
 from __future__ import annotations
