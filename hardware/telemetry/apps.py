@@ -1,6 +1,0 @@
-from django.apps import AppConfig
-
-
-class TelemetryConfig(AppConfig):
-    name = "hardware.telemetry"
-    label = "telemetry"
