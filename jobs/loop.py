@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
-import threading
 from functools import lru_cache
 from uuid import uuid4
 
-from hardware.ssh.pool import Pool
+from hardware.ssh.background import Background
 from jobs.runner import Runner
 
 log = logging.getLogger(__name__)
@@ -18,16 +16,15 @@ OWNER = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
 class WorkLoop:
-    """An event loop in a thread of its own, with the SSH pool that all its jobs share."""
+    """What drives the jobs of this process; they all share one SSH pool."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.background = Background("jobs")
         self.active: set[int] = set()
-        self.runner = Runner(Pool(), OWNER)
-        threading.Thread(target=self.loop.run_forever, name="jobs", daemon=True).start()
+        self.runner = Runner(self.background.pool, OWNER)
 
     def submit(self, job_id: int) -> None:
-        asyncio.run_coroutine_threadsafe(self._run(job_id), self.loop)
+        self.background.submit(self._run(job_id))
 
     async def _run(self, job_id: int) -> None:
         # The same wake-up twice in one process: the first one has it.

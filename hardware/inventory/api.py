@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +14,7 @@ from hardware.events import audit
 from hardware.inventory.models import Credential, Machine
 from hardware.inventory.preflight import Need, evaluate
 from hardware.inventory.services import confirm, enroll, probe
-from hardware.ssh.pool import Pool
+from hardware.ssh import background
 
 
 class CredentialSerializer(serializers.ModelSerializer[Credential]):
@@ -96,7 +95,7 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
     def probe(self, request: Request, name: str) -> Response:
         """Read the machine's facts now."""
         machine = self.get_object()
-        asyncio.run(_probe(machine))
+        background.call(probe, machine)
         machine.refresh_from_db()
         return Response(MachineSerializer(machine).data, status=status.HTTP_200_OK)
 
@@ -117,11 +116,3 @@ def _check(check: Any) -> dict[str, Any]:
         "mend": mend,
         "values": check.values,
     }
-
-
-async def _probe(machine: Machine) -> None:
-    pool = Pool()
-    try:
-        await probe(pool, machine)
-    finally:
-        await pool.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import close_old_connections, transaction
 from django.utils import timezone
 
 from hardware.events import announce, audit
@@ -75,8 +75,13 @@ async def probe(pool: Pool, machine: Machine) -> Facts:
 
 
 async def _on_db(call: Callable[..., T], *args: Any) -> T:
+    def fresh() -> T:
+        # The loop's threads live as long as the process does: a connection that the server has ended must not.
+        close_old_connections()
+        return call(*args)
+
     # Not thread-sensitive: under ASGI the thread of the request is the one that waits for us here.
-    return await sync_to_async(call, thread_sensitive=False)(*args)
+    return await sync_to_async(fresh, thread_sensitive=False)()
 
 
 def _store_facts(machine: Machine, facts: Facts) -> None:
