@@ -5,46 +5,107 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from hardware.inventory.services import probe
 from hardware.ssh import runs
 from hardware.ssh.command import execute
 from hardware.ssh.endpoint import Endpoint
-from hardware.ssh.errors import MachineRebooted, SSHFailure
+from hardware.ssh.errors import LinkLost, MachineRebooted, SSHFailure, Unreachable
 from hardware.ssh.follow import Finished, follow
 from hardware.ssh.pool import Pool
-from hardware.ssh.transfer import send
+from hardware.ssh.transfer import fetch, send
 from hardware.ssh.tunnel import http_request
 from jobs import logbook
-from jobs.checkpoints import move
+from jobs.checkpoints import move, note_progress
 from jobs.database import on_db
-from jobs.depot.models import blob_path
-from jobs.failures import CancelRequested, Interrupted, JobFailed
+from jobs.depot.models import Artifact, blob_path
+from jobs.depot.services import ingest
+from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
 from jobs.kind import Kind
 from jobs.leases import Lease
+from jobs.local import execute_locally, report_of, work_folder
 from jobs.models import JobStep
-from jobs.plan import Reboot, Request, RunCommand, SendArtifact, Step
+from jobs.plan import FetchArtifact, LocalCommand, Product, Reboot, Request, RunCommand, SendArtifact, Step
 from jobs.states import StepState
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+# A machine that never answered is given up sooner than one whose link was cut.
+FIRST_CONTACT_SECONDS = 5
+ASK_AGAIN_SECONDS = 60
+# How much of a command line's output is searched for its report.
+REPORT_BYTES = 4 << 20
+
+T = TypeVar("T")
 
 
 class Actions:
     """The actions of one job's steps. ``stop`` is set when the job was asked to stop."""
 
-    def __init__(self, pool: Pool, lease: Lease, kind: Kind, stop: asyncio.Event) -> None:
+    def __init__(self, pool: Pool, lease: Lease, kind: Kind, stop: asyncio.Event, turns: asyncio.Semaphore) -> None:
+        """``turns`` lets few commands at a time run on the console itself."""
         self.pool = pool
         self.lease = lease
         self.kind = kind
         self.stop = stop
+        self.turns = turns
+
+    async def local(self, row: JobStep, step: Step, action: LocalCommand) -> dict[str, Any]:
+        """Run a command line here, store its log and what it made."""
+        # The attempt is part of the name: a second one begins anew, and its lines stand after those of the first.
+        source = f"local:{row.run_id}:{self.lease.attempt}"
+
+        async def on_chunk(offset: int, data: bytes) -> None:
+            await on_db(logbook.append, self.lease, row, source, offset, data)
+
+        async with self.turns, work_folder(row.run_id, action.inputs) as folder:
+            status, late = await execute_locally(action.arguments, folder, on_chunk, self.stop, action.timeout_s)
+            log = await on_db(logbook.tail, source, REPORT_BYTES)
+            row.exit_status, row.log_sha256 = status, await on_db(logbook.sha256, source)
+            if self.stop.is_set():
+                raise CancelRequested
+            if late:
+                raise _too_late("the console", row.title, action.timeout_s)
+            result = await asyncio.to_thread(self.kind.judge, step, status, log)
+            report = report_of(log)
+            made = await on_db(self._keep, folder, action.products, report)
+            return {**result, "report": report, "artifacts": made}
+
+    def _keep(self, folder: Path, products: list[Product], report: dict[str, Any]) -> list[dict[str, Any]]:
+        """The products into the depot, each with the job as its origin."""
+        kept: dict[str, Artifact] = {}
+        for product in products:
+            file = folder / product.file
+            if not file.is_file():
+                raise JobFailed(
+                    "product-missing", f"The step ended well but made no {product.file}.", "Read the step's log."
+                )
+            meta = {**product.meta, **{key: kept[name].sha256 for key, name in product.links.items()}}
+            with file.open("rb") as stream:
+                kept[product.file] = ingest(
+                    stream,
+                    name=product.name,
+                    type=product.type,
+                    version=product.version,
+                    meta=meta,
+                    actor=f"job:{self.lease.job_id}",
+                    origin=f"job {self.lease.job_id}",
+                )
+        return [_described(artifact) for artifact in kept.values()]
 
     async def run(self, row: JobStep, step: Step, action: RunCommand, endpoint: Endpoint) -> dict[str, Any]:
         """Start or attach to the run, store its log, judge its end."""
         while True:
-            started = await runs.start(self.pool, endpoint, row.run_id, action.command)
+            run_id = row.run_id
+            started = await self._patiently(row, partial(runs.start, self.pool, endpoint, run_id, action.command))
             await on_db(move, self.lease, row, StepState.RUNNING, boot_id=started.boot_id)
             try:
                 finished = await self._follow(row, action, endpoint)
@@ -88,11 +149,7 @@ class Actions:
                 await runs.cancel(self.pool, endpoint, row.run_id)
             finished = await following
             if late:
-                raise JobFailed(
-                    "command-timeout",
-                    f"{endpoint.name}: {row.title} was stopped: it took longer than the {action.timeout_s} s it may.",
-                    "See in its log what it waited for, then run the job again.",
-                )
+                raise _too_late(endpoint.name, row.title, action.timeout_s)
             return finished
         finally:
             for task in (following, stopping):
@@ -106,13 +163,71 @@ class Actions:
                 "artifact-missing", f"The depot no longer has the bytes of {action.name}.", "Ingest the file again."
             )
         began = time.monotonic()
-        sent = await send(self.pool, endpoint, blob, action.destination, sha256=action.sha256, mode=action.mode)
+        done = [0]
+        ticking = asyncio.create_task(self._tick(row, done, action.size))
+
+        def progress(sent: int, total: int) -> None:
+            done[0] = sent
+
+        try:
+            sent = await self._patiently(
+                row,
+                lambda: send(
+                    self.pool,
+                    endpoint,
+                    blob,
+                    action.destination,
+                    sha256=action.sha256,
+                    mode=action.mode,
+                    progress=progress,
+                ),
+            )
+        finally:
+            ticking.cancel()
         return {
             "bytes": sent.bytes,
             "resumed_from": sent.resumed_from,
             "already_there": sent.already_there,
             "seconds": round(time.monotonic() - began, 3),
         }
+
+    async def _tick(self, row: JobStep, done: list[int], total: int) -> None:
+        """Tell once a second how far a transfer is; a failure to tell is no failure of the transfer."""
+        while True:
+            await asyncio.sleep(1)
+            with suppress(DatabaseError, LeaseLost):
+                await on_db(note_progress, self.lease, row, done[0] / max(total, 1))
+
+    async def fetch(self, row: JobStep, action: FetchArtifact, endpoint: Endpoint) -> dict[str, Any]:
+        """Bring a file of the machine into the depot."""
+        async with work_folder(row.run_id, {}) as folder:
+            product = replace(action.product, file=Path(action.product.file).name)
+            await self._patiently(row, lambda: fetch(self.pool, endpoint, action.product.file, folder / product.file))
+            return {"artifacts": await on_db(self._keep, folder, [product], {})}
+
+    async def _patiently(self, row: JobStep, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try again while the link is cut: as long as the site's patience if it was up before, else a moment only."""
+        began: float | None = None
+        was_up = False
+        pause = 0.5
+        while True:
+            try:
+                result = await attempt()
+            except (LinkLost, Unreachable) as wrong:
+                now = time.monotonic()
+                began = now if began is None else began
+                was_up = was_up or isinstance(wrong, LinkLost)
+                if now - began > (settings.LINK_PATIENCE_SECONDS if was_up else FIRST_CONTACT_SECONDS):
+                    raise
+                if self.stop.is_set():
+                    raise CancelRequested from wrong
+                await on_db(move, self.lease, row, StepState.UNREACHABLE)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10)
+                continue
+            if began is not None:
+                await on_db(move, self.lease, row, StepState.RUNNING)
+            return result
 
     async def reboot(
         self, row: JobStep, step: Step, action: Reboot, endpoint: Endpoint, results: dict[str, Any]
@@ -121,18 +236,20 @@ class Actions:
         if action.only_if and not any(result.get(action.only_if) for result in results.values()):
             return {"skipped": True}
         if not row.boot_id:
-            before = (await execute(self.pool, endpoint, BOOT_ID)).stdout.strip()
+            before = (await self._patiently(row, lambda: execute(self.pool, endpoint, BOOT_ID))).stdout.strip()
             await on_db(move, self.lease, row, StepState.RUNNING, boot_id=before)
-            await execute(self.pool, endpoint, "(sleep 1; reboot) >/dev/null 2>&1 </dev/null &")
         deadline = time.monotonic() + action.timeout_s
+        asked: float | None = None
         while time.monotonic() < deadline:
-            await asyncio.sleep(1)
-            try:
+            with suppress(SSHFailure):
                 now = (await execute(self.pool, endpoint, BOOT_ID, timeout=10)).stdout.strip()
-            except SSHFailure:
-                continue
-            if now and now != row.boot_id:
-                return {"boot_id": now}
+                if now and now != row.boot_id:
+                    return {"boot_id": now}
+                # Still the boot from before: asking again can't restart it twice, whoever asked first.
+                if asked is None or time.monotonic() - asked > ASK_AGAIN_SECONDS:
+                    asked = time.monotonic()
+                    await execute(self.pool, endpoint, "(sleep 1; reboot) >/dev/null 2>&1 </dev/null &")
+            await asyncio.sleep(1)
         raise JobFailed(
             "reboot-timeout",
             f"{endpoint.name} did not come back within {action.timeout_s} s of its restart.",
@@ -176,16 +293,43 @@ class Actions:
 
     async def facts(self, row: JobStep, expect: dict[str, Any]) -> dict[str, Any]:
         """Probe, store the facts, hold them against what is expected."""
-        facts = await probe(self.pool, row.machine)
+        assert row.machine is not None
+        machine = row.machine
+        facts = await self._patiently(row, lambda: probe(self.pool, machine))
         healthy = [npu for npu in facts.npus if npu.health == "OK"]
         if "npus" in expect and len(healthy) != expect["npus"]:
             raise JobFailed(
                 "npus-missing",
-                f"{row.machine.name}: npu-smi lists {len(healthy)} healthy NPUs, not {expect['npus']}"
+                f"{machine.name}: npu-smi lists {len(healthy)} healthy NPUs, not {expect['npus']}"
                 f" ({facts.npu_error or 'no error given'}).",
                 "Look at the installer's log; restart the machine if it has not been restarted since.",
             )
-        return {"npus": len(facts.npus), "driver": facts.driver.version if facts.driver else None}
+        found = facts.cann.version if facts.cann else None
+        if "cann" in expect and found != expect["cann"]:
+            raise JobFailed(
+                "cann-missing",
+                f"{machine.name}: CANN {expect['cann']} was to be there, the machine has {found or 'none'}.",
+                "Read the installer's log.",
+            )
+        return {"npus": len(facts.npus), "driver": facts.driver.version if facts.driver else None, "cann": found}
+
+
+def _too_late(where: str, title: str, seconds: float) -> JobFailed:
+    return JobFailed(
+        "command-timeout",
+        f"{where}: {title} was stopped: it took longer than the {seconds} s it may.",
+        "See in its log what it waited for, then run the job again.",
+    )
+
+
+def _described(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "id": artifact.pk,
+        "type": artifact.type,
+        "name": artifact.name,
+        "sha256": artifact.sha256,
+        "size": artifact.size,
+    }
 
 
 def _differs(said: Any, expect: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,8 +18,8 @@ from jobs.models import Job, JobStep
 from jobs.states import JobState, StepState
 
 
-def move(lease: Lease, step: JobStep, state: StepState, **values: Any) -> None:
-    """Put a step into a state. Raises ``LeaseLost`` for a stale worker."""
+def move(lease: Lease, step: JobStep, state: StepState, then: Callable[[], None] | None = None, **values: Any) -> None:
+    """Put a step into a state, and do ``then`` in the same transaction. Raises ``LeaseLost`` for a stale worker."""
     now = timezone.now()
     if state == StepState.RUNNING and step.started_at is None:
         values["started_at"] = now
@@ -34,21 +35,48 @@ def move(lease: Lease, step: JobStep, state: StepState, **values: Any) -> None:
             step=step.pk,
             key=step.key,
             state=state,
-            machine=step.machine.name,
+            machine=step.machine.name if step.machine else None,
             failure=step.failure,
         )
-        if state == StepState.RUNNING and step.action["type"] == "run" and "started_at" in values:
-            audit(
-                "run.start", f"machine:{step.machine.name}", actor=f"job:{lease.job_id}", command=step.action["command"]
-            )
+        if state == StepState.RUNNING and "started_at" in values:
+            _record_start(lease, step)
+        if then is not None:
+            then()
 
 
-def end(lease: Lease, state: JobState, failure: JobFailed | None = None, traceback: str = "") -> None:
+def _record_start(lease: Lease, step: JobStep) -> None:
+    """Every command is in the trail, whether it ran on a machine or here."""
+    command = step.action.get("command") or step.action.get("arguments")
+    if command:
+        target = f"machine:{step.machine.name}" if step.machine else "console"
+        audit("run.start", target, actor=f"job:{lease.job_id}", command=command)
+
+
+def note_progress(lease: Lease, step: JobStep, share: float) -> None:
+    """How much of a step is done, from 0 to 1."""
+    with fenced(lease):
+        JobStep.objects.filter(pk=step.pk).update(progress=share)
+        announce(f"job:{lease.job_id}", "progress", step=step.pk, key=step.key, share=round(share, 4))
+
+
+def end(
+    lease: Lease,
+    state: JobState,
+    failure: JobFailed | None = None,
+    traceback: str = "",
+    result: dict[str, Any] | None = None,
+) -> None:
     """Put the job into an end state, free its machines, wake those who waited for them."""
     said = {} if failure is None else {"code": failure.code, "cause": failure.cause, "mend": failure.mend}
     with fenced(lease):
         Job.objects.filter(pk=lease.job_id).update(
-            state=state, failure=said, traceback=traceback, ended_at=timezone.now(), lease_owner="", lease_until=None
+            state=state,
+            failure=said,
+            traceback=traceback,
+            result=result or {},
+            ended_at=timezone.now(),
+            lease_owner="",
+            lease_until=None,
         )
         waiters = list(Job.objects.filter(pk__in=release(lease.job_id)).values_list("pk", "queue"))
         audit(f"job.{state.value}", f"job:{lease.job_id}", **said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from rest_framework import serializers
 
@@ -13,6 +13,10 @@ from hardware.inventory.facts import Facts
 from hardware.inventory.preflight import Check
 from jobs.failures import JobFailed, PlanRefused
 from jobs.plan import Plan, Step
+
+if TYPE_CHECKING:
+    from hardware.inventory.models import Machine
+    from jobs.models import Job
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,20 @@ class DepotView(Protocol):
 
     def find(self, type: str, **meta: Any) -> list[ArtifactRef]: ...
 
+    def by_sha256(self, sha256: str) -> ArtifactRef | None: ...
+
 
 class Kind(ABC):
     """A class of jobs.
 
-    ``queue`` is ``machines`` (SSH work) or ``compute`` (CPU work on the console). ``mutates`` takes the machine's lock.
-    ``targets`` is how many machines it takes: ``none``, ``one`` or ``many``. ``artifacts`` names parameters that hold
-    an artifact's id, with the artifact's type.
+    ``mutates`` takes the locks of its machines. ``targets`` is how many machines it takes: ``none``, ``optional`` (none
+    or one, as its parameters say), ``one`` or ``many``. ``artifacts`` names parameters that hold an artifact's id, with
+    the artifact's type.
     """
 
     slug: ClassVar[str]
     title: ClassVar[str]
     summary: ClassVar[str] = ""
-    queue: ClassVar[str] = "machines"
     mutates: ClassVar[bool] = True
     targets: ClassVar[str] = "many"
     secrets: ClassVar[frozenset[str]] = frozenset()
@@ -91,3 +96,13 @@ class Kind(ABC):
                 "Read the step's log, mend what it names, then run the job again.",
             )
         return {}
+
+    def succeeded(self, step: Step, machine: Machine | None, job: Job) -> None:
+        """What the console itself knows now; called in the transaction that checkpoints the step."""
+        return None
+
+    def summarize(self, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The job's result out of its steps' results: the artifacts made, and the last report."""
+        reports = [result["report"] for result in results if result.get("report")]
+        artifacts = [artifact for result in results for artifact in result.get("artifacts", ())]
+        return {"artifacts": artifacts, "report": reports[-1] if reports else {}}

@@ -7,6 +7,7 @@ transaction that stores it, so positions have neither gap nor repeat, and a read
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 from django.db.models import Max, Sum
@@ -56,7 +57,7 @@ def frame(chunk: LogChunk) -> dict[str, Any]:
     message: dict[str, Any] = {
         "offset": chunk.position,
         "size": chunk.size,
-        "machine": chunk.step.machine.name,
+        "machine": chunk.step.machine.name if chunk.step.machine else None,
         "step": chunk.step.key,
         "step_id": chunk.step_id,
         "at": chunk.at.isoformat(),
@@ -79,6 +80,16 @@ def tail(source: str, size: int = 65536) -> str:
         if got >= size:
             break
     return b"".join(reversed(pieces))[-size:].decode(errors="replace")
+
+
+def sha256(source: str) -> str:
+    """SHA-256 of all that is stored of a source."""
+    digest = hashlib.sha256()
+    for data in (
+        LogChunk.objects.filter(source=source).order_by("source_offset").values_list("data", flat=True).iterator()
+    ):
+        digest.update(bytes(data))
+    return digest.hexdigest()
 
 
 def end(job_id: int) -> int:

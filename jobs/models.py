@@ -56,7 +56,10 @@ class JobStep(models.Model):
     lane = models.PositiveIntegerField()
     position = models.PositiveIntegerField()
     compensates = models.BooleanField(default=False)
-    machine = models.ForeignKey("inventory.Machine", on_delete=models.PROTECT, related_name="steps")
+    # None: the console itself does it.
+    machine = models.ForeignKey(
+        "inventory.Machine", null=True, blank=True, on_delete=models.PROTECT, related_name="steps"
+    )
     key = models.CharField(max_length=40)
     title = models.CharField(max_length=200)
     action = models.JSONField()

@@ -1,7 +1,7 @@
 """A plan: the exact commands, transfers and checks of a job, in order, as data.
 
-A plan is a list of stages; the lanes of a stage, one a machine, run side by side; the steps of a
-lane run one after another. A stage begins when the one before it succeeded. When a lane fails, its
+A plan is a list of stages; the lanes of a stage, one a machine or the console itself, run side by side;
+the steps of a lane run one after another. A stage begins when the one before it succeeded. When a lane fails, its
 ``on_failure`` steps run (in a rollout: back to the release before) and no further stage begins.
 
 Plans are pure data: the same parameters, facts and artifacts give the same plan and the same hash.
@@ -74,10 +74,60 @@ class ReadFacts:
     type: str = "facts"
 
 
-Action = RunCommand | SendArtifact | Reboot | Request | ReadFacts
+@dataclass(frozen=True)
+class Product:
+    """A file that a step makes and the depot keeps.
+
+    ``links`` maps a key of ``meta`` to the ``file`` of a product named before it: the depot puts its SHA-256 there.
+    """
+
+    file: str
+    type: str
+    name: str
+    version: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LocalCommand:
+    """A command line on the console itself, in a work folder that holds the ``inputs`` under their names.
+
+    ``arguments`` go to the program as they are, no shell reads them; ``python`` is the console's own interpreter. The
+    last line of output is one JSON object, the report. It may be run again from the start: it only makes files.
+    """
+
+    arguments: list[str]
+    inputs: dict[str, str] = field(default_factory=dict)
+    products: list[Product] = field(default_factory=list)
+    timeout_s: int = 3600
+    type: str = "local"
+
+
+@dataclass(frozen=True)
+class FetchArtifact:
+    """A file of the machine into the depot, checked by the SHA-256 that the machine reckons."""
+
+    product: Product
+    type: str = "fetch"
+
+
+Action = RunCommand | SendArtifact | Reboot | Request | ReadFacts | LocalCommand | FetchArtifact
 ACTIONS: dict[str, type[Any]] = {
-    action.type: action for action in (RunCommand, SendArtifact, Reboot, Request, ReadFacts)
+    action.type: action
+    for action in (RunCommand, SendArtifact, Reboot, Request, ReadFacts, LocalCommand, FetchArtifact)
 }
+
+
+def read_action(data: dict[str, Any]) -> Action:
+    """An action as it was stored with its step."""
+    given = dict(data)
+    if "products" in given:
+        given["products"] = [Product(**product) for product in given["products"]]
+    if "product" in given:
+        given["product"] = Product(**given["product"])
+    action: Action = ACTIONS[given.pop("type")](**given)
+    return action
 
 
 @dataclass(frozen=True)
@@ -90,15 +140,14 @@ class Step:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Step:
-        action = dict(data["action"])
-        return cls(data["key"], data["title"], ACTIONS[action.pop("type")](**action))
+        return cls(data["key"], data["title"], read_action(data["action"]))
 
 
 @dataclass(frozen=True)
 class Lane:
-    """Steps of one machine, by its name."""
+    """Steps of one machine, by its name, or of the console itself (``None``)."""
 
-    machine: str
+    machine: str | None
     steps: list[Step]
     on_failure: list[Step] = field(default_factory=list)
 
@@ -126,6 +175,11 @@ class Plan:
         for number, stage in enumerate(self.stages):
             for lane in stage.lanes:
                 yield number, lane
+
+    @property
+    def queue(self) -> str:
+        """``compute`` when the console itself has something to do in it, else ``machines``."""
+        return "compute" if any(lane.machine is None for _, lane in self.lanes()) else "machines"
 
 
 def plan_hash(data: dict[str, Any]) -> str:

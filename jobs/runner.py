@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -19,14 +20,17 @@ from jobs.actions import Actions
 from jobs.checkpoints import end, move
 from jobs.database import on_db
 from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
+from jobs.kind import Kind
 from jobs.leases import Lease, claim, renew
 from jobs.models import Job, JobStep
-from jobs.plan import ReadFacts, Reboot, Request, RunCommand, SendArtifact, Step
+from jobs.plan import FetchArtifact, LocalCommand, ReadFacts, Reboot, Request, RunCommand, SendArtifact, Step
 from jobs.states import DONE_STEPS, JobState, StepState
 
 # Machines of one stage that are worked on at a time; the others wait their turn.
 LANES = 50
 BEAT_SECONDS = 2
+# Commands on the console itself take all the processors they can get.
+LOCAL_COMMANDS = 1
 
 
 class Runner:
@@ -35,6 +39,7 @@ class Runner:
     def __init__(self, pool: Pool, owner: str) -> None:
         self.pool = pool
         self.owner = owner
+        self.turns = asyncio.Semaphore(LOCAL_COMMANDS)
 
     async def run(self, job_id: int) -> bool:
         """Carry a job out from its first undone step; ``False`` when somebody else has it."""
@@ -86,11 +91,11 @@ class Runner:
         elif failure is not None:
             await on_db(end, lease, JobState.FAILED, failure)
         else:
-            await on_db(end, lease, JobState.SUCCEEDED)
+            await on_db(_succeed, lease)
 
     async def _stages(self, lease: Lease, stop: asyncio.Event) -> JobFailed | None:
         job, steps = await on_db(_load, lease.job_id)
-        actions = Actions(self.pool, lease, registry.get(job.kind), stop)
+        actions = Actions(self.pool, lease, registry.get(job.kind), stop, self.turns)
         turns = asyncio.Semaphore(LANES)
         for _, stage in groupby(steps, key=lambda step: step.stage):
             lanes = [list(lane) for _, lane in groupby(stage, key=lambda step: step.lane)]
@@ -133,18 +138,23 @@ class Runner:
                 return failure
             state = StepState.SKIPPED if result.get("skipped") else StepState.SUCCEEDED
             values = {"result": result, "exit_status": row.exit_status, "log_sha256": row.log_sha256}
-            await on_db(move, lease, row, state, **values)
+            await on_db(move, lease, row, state, then=partial(_tell_kind, actions.kind, row), **values)
             results[row.key] = result
-            if row.action["type"] == "run":
+            if row.action["type"] == "run" and row.machine is not None:
                 # Its log and its end are stored; a folder that can't be removed now does no harm.
                 with suppress(SSHFailure):
                     await runs.discard(actions.pool, await on_db(row.machine.endpoint), row.run_id)
         return None
 
     async def _act(self, actions: Actions, row: JobStep, results: dict[str, Any]) -> dict[str, Any]:
-        step = Step.from_json({"key": row.key, "title": row.title, "action": row.action})
+        step = _step(row)
+        if isinstance(step.action, LocalCommand):
+            return await actions.local(row, step, step.action)
+        assert row.machine is not None, "only a command line has no machine"
         endpoint = await on_db(row.machine.endpoint)
         match step.action:
+            case FetchArtifact():
+                return await actions.fetch(row, step.action, endpoint)
             case RunCommand():
                 return await actions.run(row, step, step.action, endpoint)
             case SendArtifact():
@@ -157,7 +167,21 @@ class Runner:
                 return await actions.facts(row, step.action.expect)
 
 
+def _step(row: JobStep) -> Step:
+    return Step.from_json({"key": row.key, "title": row.title, "action": row.action})
+
+
+def _tell_kind(kind: Kind, row: JobStep) -> None:
+    kind.succeeded(_step(row), row.machine, row.job)
+
+
+def _succeed(lease: Lease) -> None:
+    job = Job.objects.get(pk=lease.job_id)
+    results = [step.result for step in job.steps.filter(compensates=False).order_by("stage", "lane", "position")]
+    end(lease, JobState.SUCCEEDED, result=registry.get(job.kind).summarize(results))
+
+
 def _load(job_id: int) -> tuple[Job, list[JobStep]]:
     job = Job.objects.get(pk=job_id)
-    steps = JobStep.objects.filter(job=job).select_related("machine__credential")
+    steps = JobStep.objects.filter(job=job).select_related("machine__credential", "job")
     return job, list(steps.order_by("stage", "lane", "compensates", "position"))

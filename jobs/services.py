@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -43,6 +44,7 @@ def launch(
     """
     made, clean = plan(slug, params, machines)
     kind = _kind(slug)
+    _check_preflight(kind, clean, machines)
     if approved_hash and made.hash != approved_hash:
         raise PlanRefused(
             "plan-changed", "The plan is no longer the one that was shown.", "Look at the new plan, then run it."
@@ -53,7 +55,7 @@ def launch(
             params={name: value for name, value in clean.items() if name not in kind.secrets},
             plan=made.to_json(),
             plan_hash=made.hash,
-            queue=kind.queue,
+            queue=made.queue,
             mutates=kind.mutates,
             created_by=actor,
         )
@@ -88,10 +90,27 @@ def _kind(slug: str) -> Kind:
         raise PlanRefused("kind-unknown", f"There is no kind of job called {slug}.", "Choose a kind.", "kind") from None
 
 
+# How many machines a kind takes, and in words.
+_TARGETS: dict[str, tuple[int, float, str]] = {
+    "none": (0, 0, "no machine"),
+    "optional": (0, 1, "one machine at most"),
+    "one": (1, 1, "exactly one machine"),
+    "many": (1, inf, "at least one machine"),
+}
+
+
+def _check_preflight(kind: Kind, params: dict[str, Any], machines: Sequence[Machine]) -> None:
+    """A blocking check stops the job here, before a byte is copied."""
+    for machine in machines:
+        for check in kind.preflight(params, Target(machine.name, machine.read), Depot()):
+            if check.severity == "block":
+                mend = f"{check.mend.label}: run {check.mend.kind}." if check.mend else "Mend it, then probe again."
+                raise PlanRefused("preflight-blocked", f"{machine.name}: {check.reason}", mend, "targets")
+
+
 def _check_targets(kind: Kind, machines: Sequence[Machine]) -> None:
-    wanted = {"none": len(machines) == 0, "one": len(machines) == 1, "many": len(machines) > 0}[kind.targets]
-    if not wanted:
-        text = {"none": "no machine", "one": "exactly one machine", "many": "at least one machine"}[kind.targets]
+    low, high, text = _TARGETS[kind.targets]
+    if not low <= len(machines) <= high:
         raise PlanRefused("targets-invalid", f"{kind.title} takes {text}.", "Correct the targets.", "targets")
     for machine in machines:
         if machine.state not in (Machine.State.READY, Machine.State.SILENT):
@@ -107,7 +126,7 @@ def _store_steps(job: Job, made: Plan, machines: dict[str, Machine]) -> None:
     rows: list[JobStep] = []
     for stage, stage_plan in enumerate(made.to_json()["stages"]):
         for lane, lane_plan in enumerate(stage_plan["lanes"]):
-            machine = machines[lane_plan["machine"]]
+            machine = machines[lane_plan["machine"]] if lane_plan["machine"] else None
             for compensates, steps in ((False, lane_plan["steps"]), (True, lane_plan["on_failure"])):
                 for position, step in enumerate(steps):
                     rows.append(

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
 
+from hardware.processes import die_with_parent
+
 log = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 15
-
-
-def _die_with_parent() -> None:
-    # Linux: the kernel sends TERM when the supervisor is gone, even after kill -9.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
@@ -45,7 +40,7 @@ class Child:
         if now >= self.next_start:
             self.born = now
             # A session of its own: Ctrl-C reaches the supervisor alone, which then stops them in order.
-            self.process = subprocess.Popen(self.command, preexec_fn=_die_with_parent, start_new_session=True)
+            self.process = subprocess.Popen(self.command, preexec_fn=die_with_parent, start_new_session=True)
 
     def stop(self) -> None:
         if self.process is None or self.process.poll() is not None:

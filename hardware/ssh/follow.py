@@ -11,17 +11,13 @@ import asyncssh
 
 from hardware.ssh import supervisor
 from hardware.ssh.command import execute
+from hardware.ssh.cursor import CHUNK, HOLD, Cursor, OnChunk
 from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import CommandTimeout, LinkLost, MachineRebooted, RunLost, Unreachable
 from hardware.ssh.hostkeys import reason
 from hardware.ssh.pool import Pool
 from hardware.ssh.supervisor import RUNS_DIR
 
-CHUNK = 65536
-# How long a line without its end is held back, in seconds: long enough to join what belongs together, too short to see.
-HOLD = 0.05
-
-OnChunk = Callable[[int, bytes], Awaitable[None]]
 OnLink = Callable[[bool], Awaitable[None]]
 
 
@@ -50,7 +46,7 @@ async def follow(
     A cut link is made again with growing pauses; ``on_link(False)`` tells that it is cut, ``on_link(True)`` that it is
     back. Raises ``LinkLost`` when it stays cut for ``patience`` seconds, ``MachineRebooted`` and ``RunLost``.
     """
-    cursor = _Cursor(after, on_chunk)
+    cursor = Cursor(after, on_chunk)
     cut_since: float | None = None
     pause = 0.2
     linked = True
@@ -81,46 +77,7 @@ async def follow(
             pause = min(pause * 2, 10)
 
 
-class _Cursor:
-    """Cuts the stream into chunks: at line ends while it flows, and not inside a UTF-8 character."""
-
-    def __init__(self, offset: int, on_chunk: OnChunk) -> None:
-        self.offset = offset
-        self.held = b""
-        self._on_chunk = on_chunk
-
-    async def take(self, data: bytes) -> None:
-        self.held += data
-        await self._emit(self.held.rfind(b"\n") + 1 if len(self.held) < CHUNK else _whole(self.held))
-
-    async def flush(self, everything: bool = False) -> None:
-        await self._emit(len(self.held) if everything else _whole(self.held))
-
-    def drop(self) -> None:
-        """Forget what was held back: it will be read again from the offset."""
-        self.held = b""
-
-    async def _emit(self, size: int) -> None:
-        while size > 0:
-            part = self.held[: min(size, CHUNK)]
-            await self._on_chunk(self.offset, part)
-            self.offset += len(part)
-            self.held = self.held[len(part) :]
-            size -= len(part)
-
-
-def _whole(data: bytes) -> int:
-    """Length of ``data`` without a character that is cut at its end."""
-    for back in range(1, min(4, len(data)) + 1):
-        byte = data[-back]
-        if byte & 0xC0 == 0x80:
-            continue
-        need = 2 if byte >> 5 == 0b110 else 3 if byte >> 4 == 0b1110 else 4 if byte >> 3 == 0b11110 else 1
-        return len(data) - back if need > back else len(data)
-    return len(data)
-
-
-async def _stream(pool: Pool, endpoint: Endpoint, text: str, cursor: _Cursor) -> int | None:
+async def _stream(pool: Pool, endpoint: Endpoint, text: str, cursor: Cursor) -> int | None:
     """The exit status of ``text``, after all that it printed went to the cursor."""
     connection = await pool.connection(endpoint)
     status: int | None = None
@@ -149,7 +106,7 @@ async def _stream(pool: Pool, endpoint: Endpoint, text: str, cursor: _Cursor) ->
     return status
 
 
-async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor: _Cursor) -> Finished:
+async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor: Cursor) -> Finished:
     """Read what the log still holds, then its exit status, size and hash."""
     # tail was stopped the moment the run had ended: its last bytes are read again, by offset.
     cursor.drop()

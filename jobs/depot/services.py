@@ -123,6 +123,10 @@ class Depot:
             )
         return found.ref()
 
+    def by_sha256(self, sha256: str) -> ArtifactRef | None:
+        found = Artifact.objects.filter(sha256=sha256).first()
+        return found.ref() if found else None
+
     def find(self, type: str, **meta: Any) -> list[ArtifactRef]:
         """Artifacts of a type whose ``meta`` has these values, newest first."""
         return [
