@@ -9,6 +9,13 @@ ConversionRefused       code                      when
                         tensor-missing            the model lacks a weight that its architecture needs
                         tensor-shape              a weight's shape contradicts config.json
                         tensor-type               a weight's type is not F32, F16 or BF16
+                        not-checkpoint            neither a model folder nor a tar of one
+                        checkpoint-unsafe         the tar holds links, devices, or names that leave the folder
+                        checkpoint-truncated      the tar is cut off
+                        checkpoint-too-large      the tar holds more than may be unpacked
+                        tokenizer-invalid         no tokenizer.json, or one that cannot be loaded
+                        profile-needs-head        a profile was asked for and there are no labels
+                        max-length                more tokens than the model reads
                         config-missing            no config.json beside the weights
                         config-invalid            config.json is no JSON, or a figure in it makes no sense
                         architecture-unsupported  another model class, or a variant of it that is not built
