@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "console.api",
     "console.audit",
+    "console.access",
     "console",
     "hardware.inventory",
     "jobs.depot",
@@ -57,12 +58,16 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "console.csp.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Every page wants a session unless it says otherwise; REST views have their own permissions.
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "console.preferences.LocalTime",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -78,6 +83,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "console.navigation.shell",
             ],
         },
     }
@@ -139,6 +145,8 @@ DEPOT_DIR = env.path("CONSOLE_DEPOT", VAR_DIR / "depot")
 FIELD_KEYS_FILE = env.path("CONSOLE_FIELD_KEYS", VAR_DIR / "keys" / "fields")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -164,9 +172,10 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "console.staticfiles.HashedFiles"},
 }
 
 REST_FRAMEWORK = {

@@ -1,3 +1,15 @@
 from django.urls import include, path
 
-urlpatterns = [path("api/v1/", include("console.api.urls"))]
+from console.access.pages import Login, Logout
+from console.pages import overview
+from console.preferences import preferences
+from hardware.inventory import pages as machines
+
+urlpatterns = [
+    path("", overview, name="overview"),
+    path("login/", Login.as_view(), name="login"),
+    path("logout/", Logout.as_view(), name="logout"),
+    path("preferences/", preferences, name="preferences"),
+    path("machines/", machines.machines, name="machines"),
+    path("api/v1/", include("console.api.urls")),
+]

@@ -9,4 +9,6 @@ pytest_plugins = ["tests.machines"]
 
 def pytest_configure() -> None:
     settings.LEASE_SECONDS = 5
+    # Pages render without collecting files first; the browser tests and a convention run the real storage.
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)

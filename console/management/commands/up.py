@@ -28,6 +28,7 @@ class Command(BaseCommand):
                 raise CommandError(f"a console already runs on {folder}; stop it first.") from None
             _require_free(settings.BIND, settings.PORT)
             call_command("migrate", verbosity=0)
+            call_command("collectstatic", interactive=False, verbosity=0)
             children: list[Child] = []
             binary = server_binary()
             if binary:
@@ -39,7 +40,7 @@ class Command(BaseCommand):
                     child.stop()
                 raise CommandError("Redis does not answer; look at REDIS_URL, or at the lines above.")
             children += [Child(name, command) for name, command in _commands().items()]
-            self.stdout.write(f"http://{settings.BIND}:{settings.PORT}/api/v1/ · state in {folder} · Ctrl-C ends it")
+            self.stdout.write(f"http://{settings.BIND}:{settings.PORT}/ · state in {folder} · Ctrl-C ends it")
             watch(children)
 
 

@@ -1,0 +1,172 @@
+"""The parts that every page is built from: icons, state chips, sizes and times."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy, ngettext
+from django.utils.translation import pgettext_lazy as named
+
+register = template.Library()
+
+# state -> (class, icon, words). A state is always colour and icon and word: no page says it in another way.
+STATES: dict[str, tuple[str, str, Any]] = {
+    "ok": ("ok", "ok", gettext_lazy("OK")),
+    "warning": ("warning", "warning", gettext_lazy("Warning")),
+    "unknown": ("unknown", "unknown", gettext_lazy("Unknown")),
+    "simulated": ("simulated", "simulated", gettext_lazy("Simulated")),
+    # jobs and steps
+    "queued": ("waiting", "waiting", gettext_lazy("Queued")),
+    "waiting": ("waiting", "waiting", gettext_lazy("Waiting")),
+    "running": ("running", "running", gettext_lazy("Running")),
+    "cancelling": ("warning", "stop", gettext_lazy("Cancelling")),
+    "succeeded": ("ok", "ok", gettext_lazy("Succeeded")),
+    "failed": ("failed", "failed", gettext_lazy("Failed")),
+    "errored": ("failed", "failed", gettext_lazy("Errored")),
+    "cancelled": ("unknown", "cancelled", gettext_lazy("Cancelled")),
+    "interrupted": ("interrupted", "interrupted", gettext_lazy("Interrupted")),
+    "pending": ("unknown", "waiting", gettext_lazy("Pending")),
+    "unreachable": ("unreachable", "unreachable", gettext_lazy("Out of reach")),
+    "skipped": ("unknown", "skipped", gettext_lazy("Skipped")),
+    # machines
+    "new": ("waiting", "key", named("machine", "To confirm")),
+    "unprobed": ("unknown", "unknown", named("machine", "Not probed")),
+    "ready": ("ok", "ok", named("machine", "Ready")),
+    "attention": ("warning", "warning", named("machine", "Needs attention")),
+    "silent": ("unreachable", "unreachable", gettext_lazy("Out of reach")),
+    "blocked": ("failed", "blocked", named("machine", "Blocked")),
+    "retired": ("unknown", "none", named("machine", "Retired")),
+    # preflight
+    "block": ("failed", "failed", named("preflight", "Blocks")),
+    "warn": ("warning", "warning", named("preflight", "Warns")),
+    "pass": ("ok", "ok", named("preflight", "Passes")),
+}
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """``{% icon "plus" %}``: one symbol of the sprite, silent for screen readers."""
+    return format_html(
+        '<svg class="ic{}" viewBox="0 0 24 24" aria-hidden="true"><use href="#i-{}"/></svg>',
+        f" {extra}" if extra else "",
+        name,
+    )
+
+
+@register.simple_tag
+def st(state: str, words: str = "", bare: bool = False) -> SafeString:
+    """``{% st job.state %}``: the chip of a state; ``words`` replace its own, ``bare`` leaves the tint out."""
+    css, symbol, text = STATES.get(str(state), ("unknown", "unknown", str(state)))
+    return format_html(
+        '<span class="st{} is-{}" data-state="{}">{}{}</span>',
+        " st-bare" if bare else "", css, state, icon(symbol), words or text,
+    )  # fmt: skip
+
+
+@register.filter
+def state_class(state: str) -> str:
+    return f"is-{STATES.get(str(state), ('unknown',))[0]}"
+
+
+@register.filter
+def state_icon(state: str) -> SafeString:
+    return icon(STATES.get(str(state), ("", "unknown"))[1])
+
+
+@register.filter
+def state_words(state: str) -> str:
+    return str(STATES[str(state)][2]) if str(state) in STATES else str(state)
+
+
+@register.filter
+def size(count: float | None) -> str:
+    """Bytes in binary units: ``1.8 TiB``."""
+    if count is None:
+        return "–"
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+@register.filter
+def seconds(value: float | timedelta | None) -> str:
+    """A duration in its two largest units: ``4 min 20 s``."""
+    if value is None:
+        return "–"
+    total = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if total < 10:
+        return gettext("%(n)s s") % {"n": f"{total:.1f}"}
+    whole = int(total)
+    if whole < 60:
+        return gettext("%(n)s s") % {"n": whole}
+    if whole < 3600:
+        return gettext("%(m)s min %(s)s s") % {"m": whole // 60, "s": whole % 60}
+    if whole < 86400:
+        return gettext("%(h)s h %(m)s min") % {"h": whole // 3600, "m": whole % 3600 // 60}
+    return gettext("%(d)s d %(h)s h") % {"d": whole // 86400, "h": whole % 86400 // 3600}
+
+
+@register.filter
+def when(moment: datetime | None) -> SafeString | str:
+    """A ``<time>`` in the zone of the page: the clock today, date and clock before; the whole of it on hover."""
+    if moment is None:
+        return "–"
+    local = timezone.localtime(moment)
+    today = timezone.localdate()
+    short = f"{local:%H:%M:%S}" if local.date() == today else f"{_day(local, today)} {local:%H:%M}"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', local.isoformat(), f"{local:%Y-%m-%d %H:%M:%S} {zone()}", short
+    )
+
+
+def _day(local: datetime, today: Any) -> str:
+    if local.date() == today - timedelta(days=1):
+        return gettext("yesterday")
+    return date_format(local, "MONTH_DAY_FORMAT") if local.year == today.year else f"{local:%Y-%m-%d}"
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """How long since, in one unit: ``3 min``."""
+    if moment is None:
+        return "–"
+    passed = max(0, int((timezone.now() - moment).total_seconds()))
+    for length, words in (
+        (86400, lambda n: ngettext("%(n)s day", "%(n)s days", n)),
+        (3600, lambda n: gettext("%(n)s h")),
+        (60, lambda n: gettext("%(n)s min")),
+    ):
+        if passed >= length:
+            return words(passed // length) % {"n": passed // length}
+    return gettext("%(n)s s") % {"n": passed}
+
+
+@register.simple_tag
+def zone() -> str:
+    """The zone that the page's times are in: ``UTC+8``."""
+    offset = timezone.localtime().utcoffset() or timedelta()
+    minutes = int(offset.total_seconds()) // 60
+    if not minutes:
+        return "UTC"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'+' if minutes > 0 else '-'}{hours}" + (f":{rest:02}" if rest else "")
+
+
+@register.filter
+def short_hash(digest: str) -> SafeString | str:
+    """First 12 and last 8 digits; a click copies all of it."""
+    if len(digest) <= 24:
+        return digest
+    return format_html(
+        '<button class="hash copy" type="button" data-copy="{}" title="{}">{}…{}</button>',
+        digest, digest, digest[:12], digest[-8:],
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+// What every page has: menus that close, hashes that copy, boxes that tick all, focus that follows a swap.
+
+/** Tell a screen reader, politely. */
+export function say(text) {
+  const box = document.getElementById("polite");
+  if (box) box.textContent = text;
+}
+
+document.addEventListener("click", (event) => {
+  for (const open of document.querySelectorAll("details.menu[open], details.pop[open]")) {
+    if (!open.contains(event.target)) open.open = false;
+  }
+  const copy = event.target.closest("[data-copy]");
+  if (copy) copyText(copy);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const open of document.querySelectorAll("details.menu[open], details.pop[open]")) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
+
+async function copyText(button) {
+  const text = button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // No clipboard over plain HTTP: select it instead, one key press from being copied.
+    button.textContent = text;
+    getSelection().selectAllChildren(button);
+    return;
+  }
+  button.classList.add("copied");
+  say(text);
+  setTimeout(() => button.classList.remove("copied"), 1200);
+}
+
+// <input type=checkbox data-all="name"> ticks every box of that name in its form.
+document.addEventListener("change", (event) => {
+  const box = event.target;
+  if (!(box instanceof HTMLInputElement) || box.type !== "checkbox") return;
+  const form = box.form;
+  if (box.dataset.all) {
+    for (const one of form.querySelectorAll(`input[name="${box.dataset.all}"]`)) one.checked = box.checked;
+  }
+  if (form) count(form);
+});
+
+// [data-needs-selection] of a form is off until a box is ticked; [data-selected] says how many are.
+function count(form) {
+  const ticked = form.querySelectorAll("tbody input[type=checkbox]:checked").length;
+  for (const button of form.querySelectorAll("[data-needs-selection]")) button.disabled = ticked === 0;
+  for (const text of form.querySelectorAll("[data-selected]")) text.textContent = ticked || "";
+}
+for (const button of document.querySelectorAll("[data-needs-selection]")) count(button.form);
+
+// Focus goes to the heading of what was swapped in, if a person asked for it; a poll never takes the focus away.
+document.addEventListener("htmx:afterSwap", (event) => {
+  const cause = event.detail.requestConfig?.triggeringEvent;
+  if (!cause || !["click", "submit"].includes(cause.type)) return;
+  const heading = event.detail.target.querySelector("h1, h2, h3") || event.detail.target;
+  if (!heading.hasAttribute("tabindex")) heading.setAttribute("tabindex", "-1");
+  heading.focus({ preventScroll: false });
+});
+
+// Where a form asks for the machine's name, its button waits for it.
+document.addEventListener("input", (event) => {
+  const wanted = event.target.dataset?.mustBe;
+  if (!wanted) return;
+  const button = event.target.form.querySelector("[data-guarded]");
+  button.disabled = event.target.value.trim() !== wanted;
+});
+for (const field of document.querySelectorAll("[data-must-be]")) {
+  const button = field.form.querySelector("[data-guarded]");
+  if (button) button.disabled = field.value.trim() !== field.dataset.mustBe;
+}

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def person(client) -> User:
+    user = User.objects.create_user("ada", password="a-long-test-password")
+    client.force_login(user)
+    return user
+
+
+def test_every_answer_carries_the_strict_policy(client, person):
+    for path in ("/", "/login/", "/api/v1/machines/", "/no-such-page/"):
+        policy = client.get(path)["Content-Security-Policy"]
+        assert "script-src 'self';" in policy and "style-src 'self';" in policy and "unsafe" not in policy
+        assert "connect-src 'self' ws://testserver;" in policy and "frame-ancestors 'none'" in policy
+
+
+def test_language_and_theme_come_from_cookies_that_the_preferences_set(client, person):
+    assert b'<html lang="en" data-bs-theme="light" data-theme="auto">' in client.get("/").content
+    back = client.post("/preferences/", {"language": "zh-hans", "theme": "dark", "next": "/machines/"})
+    assert back.url == "/machines/"
+    page = client.get("/").content.decode()
+    assert '<html lang="zh-Hans" data-bs-theme="dark" data-theme="dark">' in page
+
+
+def test_preferences_take_no_nonsense_and_lead_nowhere_else(client):
+    answer = client.post("/preferences/", {"language": "xx", "theme": "pink", "next": "//elsewhere.example/"})
+    assert answer.url == "/" and not answer.cookies
+
+
+def test_times_are_in_the_zone_that_the_browser_names(client, person):
+    client.cookies["zone"] = "Asia/Shanghai"
+    assert "Times in UTC+8" in client.get("/").content.decode()
+    client.cookies["zone"] = "../../etc/passwd"
+    assert "Times in UTC<" in client.get("/").content.decode()
