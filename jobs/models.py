@@ -12,7 +12,8 @@ class Job(models.Model):
     """One request to do something.
 
     ``attempt`` is the fence: it rises by one each time a worker takes the job, and a write that carries an older one is
-    refused. ``log_length`` is the byte offset at which the next chunk of the job's log begins.
+    refused. ``log_length`` is the byte offset at which the next chunk of the job's log begins. ``once`` names the
+    act of launching: a form that is sent twice launches one job.
     """
 
     kind = models.CharField(max_length=40, db_index=True)
@@ -35,10 +36,14 @@ class Job(models.Model):
     lease_owner = models.CharField(max_length=80, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
     log_length = models.PositiveBigIntegerField(default=0)
+    once = models.CharField(max_length=120, null=True, blank=True, unique=True)
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["state", "lease_until"], name="job_state_lease")]
+        indexes = [
+            models.Index(fields=["state", "lease_until"], name="job_state_lease"),
+            models.Index(fields=["created_by", "-id"], name="job_person"),
+        ]
 
     def __str__(self) -> str:
         return f"job {self.pk}"

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 from uuid import uuid4
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from hardware.events import announce, audit
@@ -36,12 +36,22 @@ def plan(slug: str, params: dict[str, Any], machines: Sequence[Machine]) -> tupl
 
 
 def launch(
-    slug: str, params: dict[str, Any], machines: Sequence[Machine], *, actor: str, approved_hash: str = ""
+    slug: str,
+    params: dict[str, Any],
+    machines: Sequence[Machine],
+    *,
+    actor: str,
+    approved_hash: str = "",
+    once: str = "",
 ) -> Job:
     """Store a job and wake a worker. With ``approved_hash`` only that very plan is run.
 
+    With ``once``, launching again under the same name gives the job that is there and starts nothing.
+
     Raises ``PlanRefused`` when the plan can't be made, or would no longer be the one that was approved.
     """
+    if once and (there := Job.objects.filter(once=once).first()) is not None:
+        return there
     made, clean = plan(slug, params, machines)
     kind = _kind(slug)
     _check_preflight(kind, clean, machines)
@@ -49,20 +59,31 @@ def launch(
         raise PlanRefused(
             "plan-changed", "The plan is no longer the one that was shown.", "Look at the new plan, then run it."
         )
+    try:
+        return _store(kind, made, clean, machines, actor, once)
+    except IntegrityError:
+        # The same launch at the same time: the other one was first.
+        if once and (there := Job.objects.filter(once=once).first()) is not None:
+            return there
+        raise
+
+
+def _store(kind: Kind, made: Plan, clean: dict[str, Any], machines: Sequence[Machine], actor: str, once: str) -> Job:
     with transaction.atomic():
         job = Job.objects.create(
-            kind=slug,
+            kind=kind.slug,
             params={name: value for name, value in clean.items() if name not in kind.secrets},
             plan=made.to_json(),
             plan_hash=made.hash,
             queue=made.queue,
             mutates=kind.mutates,
             created_by=actor,
+            once=once or None,
         )
         job.machines.set(machines)
         by_name = {machine.name: machine for machine in machines}
         _store_steps(job, made, by_name)
-        audit("job.launch", f"job:{job.pk}", actor=actor, kind=slug, plan=made.hash, machines=sorted(by_name))
+        audit("job.launch", f"job:{job.pk}", actor=actor, kind=kind.slug, plan=made.hash, machines=sorted(by_name))
         announce("fleet", "job", job=job.pk, state=job.state)
         transaction.on_commit(lambda: wake(job.pk, job.queue))
     return job
