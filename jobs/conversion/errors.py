@@ -20,6 +20,22 @@ ConversionRefused       code                      when
                         config-invalid            config.json is no JSON, or a figure in it makes no sense
                         architecture-unsupported  another model class, or a variant of it that is not built
                         head-invalid              the classifier head does not fit or is no npz of the agreed form
+                        not-onnx                  the file is no ONNX model
+                        onnx-truncated            an ONNX model that is cut off or damaged
+                        external-missing          the file of weights beside the model is not there
+                        external-truncated        the file of weights beside the model is cut off
+                        external-unsafe           the model's weights lie outside its folder
+                        opset-unsupported         CANN of that version does not read the model's opset
+                        cann-version              no version of CANN
+                        input-shape               --input_shape cannot be read
+                        input-unknown             --input_shape names an input that the model does not have
+                        input-missing             --input_shape leaves out an input with open sizes
+                        input-rank                --input_shape gives an input more or fewer dimensions than it has
+                        input-size                --input_shape contradicts a size that the model fixes
+                        input-dynamic             an open size (-1) without a --dynamic flag
+                        soc-coarse                a chip's family where atc needs the chip
+                        soc-unknown               no Ascend chip that is known here
+                        soc-mismatch              another soc_version than that of the machine's chip
                         onnx-invalid              onnx.checker refuses it
                         output-is-input           the output would overwrite what is read
                         not-writable              the output cannot be written (folder, space, rights)
