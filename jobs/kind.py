@@ -12,11 +12,17 @@ from rest_framework import serializers
 from hardware.inventory.facts import Facts
 from hardware.inventory.preflight import Check
 from jobs.failures import JobFailed, PlanRefused
-from jobs.plan import Plan, Step
+from jobs.plan import LocalCommand, Plan, Step
 
 if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
     from hardware.inventory.models import Machine
     from jobs.models import Job
+
+
+# A command line of ours ends with it when its input can't be used; its last line says why, and what to do.
+BAD_INPUT = 2
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ class Kind(ABC):
     """
 
     slug: ClassVar[str]
-    title: ClassVar[str]
-    summary: ClassVar[str] = ""
+    title: ClassVar[StrOrPromise]
+    summary: ClassVar[StrOrPromise] = ""
     mutates: ClassVar[bool] = True
     targets: ClassVar[str] = "many"
     secrets: ClassVar[frozenset[str]] = frozenset()
@@ -90,6 +96,8 @@ class Kind(ABC):
         """What a run's end means; ``log`` is the last 64 KiB of its output. Raises ``JobFailed`` when it failed."""
         if exit_status != 0:
             last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "no output")
+            if exit_status == BAD_INPUT and isinstance(step.action, LocalCommand):
+                raise JobFailed("input-refused", last[:500], "Do what the message says, then run the job again.")
             raise JobFailed(
                 "command-failed",
                 f"{step.title} ended with exit code {exit_status}: {last[:300]}",

@@ -22,7 +22,7 @@ def all_kinds() -> dict[str, Kind]:
         for member in vars(body).values():
             if inspect.isclass(member) and issubclass(member, Kind) and member.__module__ == body.__name__:
                 found[member.slug] = member()
-    return dict(sorted(found.items(), key=lambda item: item[1].title))
+    return dict(sorted(found.items(), key=lambda item: str(item[1].title)))
 
 
 def get(slug: str) -> Kind:

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from hardware.events import audit
 from jobs.depot.models import Artifact, blob_path
+from jobs.depot.recognize import recognize
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import ArtifactRef
 
@@ -32,6 +33,7 @@ def ingest(
 ) -> Artifact:
     """Store a stream. The same bytes again give the artifact that is there.
 
+    Version and ``meta`` are filled up with what the name of a vendor's package says.
     With ``expected_sha256`` other bytes are refused, and nothing of them stays. Raises ``JobFailed``.
     """
     incoming = Path(settings.DEPOT_DIR) / "incoming"
@@ -55,7 +57,10 @@ def ingest(
                 f"{name} is not the file that was meant: its SHA-256 is {sha256}, not {expected_sha256.lower()}.",
                 "Copy the file again from its source, and compare the SHA-256 that the vendor gives.",
             )
-        return _keep(Path(path), sha256, size, name, type, version, meta or {}, actor, origin)
+        said = recognize(name)
+        facts = {**said.meta, **(meta or {})} if said.type == type else meta or {}
+        version = version or (said.version if said.type == type else "")
+        return _keep(Path(path), sha256, size, name, type, version, facts, actor, origin)
     finally:
         Path(path).unlink(missing_ok=True)
 

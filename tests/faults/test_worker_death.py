@@ -21,14 +21,17 @@ from jobs.services import launch
 from jobs.states import JobState
 
 
-def start_worker(job: Job) -> subprocess.Popen[bytes]:
+def start_worker(
+    job: Job, kind: str = "tests.command_kind:Command", **environment_of_it: str
+) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "console.settings",
         "CONSOLE_VAR": str(settings.VAR_DIR),
         "CONSOLE_LEASE_SECONDS": str(settings.LEASE_SECONDS),
+        **{f"CONSOLE_{name}": value for name, value in environment_of_it.items()},
     }
-    return subprocess.Popen([sys.executable, "-m", "tests.faults.worker", str(job.pk)], env=environment)
+    return subprocess.Popen([sys.executable, "-m", "tests.faults.worker", str(job.pk), kind], env=environment)
 
 
 def take_over(job: Job) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
 
@@ -10,17 +11,19 @@ import django
 from django.conf import settings
 
 
-def main(job_id: int) -> None:
+def main(job_id: int, kind: str) -> None:
     settings.DATABASES["default"]["NAME"] = settings.DATABASES["default"]["TEST"]["NAME"]
     django.setup()
     from hardware.ssh.pool import Pool
+    from jobs import registry
     from jobs.runner import Runner
-    from tests import command_kind
 
-    command_kind.register()
+    module, name = kind.split(":")
+    made = getattr(importlib.import_module(module), name)()
+    registry.all_kinds()[made.slug] = made
     print("taking", flush=True)
     asyncio.run(Runner(Pool(), f"worker-{os.getpid()}").run(job_id))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

@@ -15,9 +15,9 @@ from rest_framework import serializers
 from hardware.inventory.preflight import Check, Need, evaluate
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import ArtifactRef, DepotView, Kind, Target
-from jobs.plan import Lane, Plan, ReadFacts, Reboot, RunCommand, SendArtifact, Stage, Step
+from jobs.packages import FOLDER, send_step
+from jobs.plan import Lane, Plan, ReadFacts, Reboot, RunCommand, Stage, Step
 
-FOLDER = "/var/tmp/ascend-console/packages"
 GIB = 1024**3
 
 USER = (
@@ -93,8 +93,8 @@ class InstallDriver(Kind):
         return Lane(
             target.name,
             [
-                Step("send-driver", f"Send {driver.name}", _send(driver)),
-                Step("send-firmware", f"Send {firmware.name}", _send(firmware)),
+                send_step("send-driver", driver, 0o755),
+                send_step("send-firmware", firmware, 0o755),
                 Step("user", "Create user HwHiAiUser", RunCommand(USER, timeout_s=60, repeatable=True)),
                 *installs,
                 Step("reboot", "Restart, if the installer asks for it", Reboot(only_if="reboot_needed")),
@@ -121,10 +121,6 @@ class InstallDriver(Kind):
             f"{step.title} ended with exit code {exit_status}: {said}.",
             "Read /var/log/ascend_seclog/ascend_install.log on the machine.",
         )
-
-
-def _send(artifact: ArtifactRef) -> SendArtifact:
-    return SendArtifact(artifact.sha256, artifact.name, artifact.size, f"{FOLDER}/{artifact.name}", 0o755)
 
 
 def _install(artifact: ArtifactRef, options: str) -> RunCommand:

@@ -10,9 +10,8 @@ from rest_framework import serializers
 
 from jobs.failures import PlanRefused
 from jobs.kind import ArtifactRef, DepotView, Kind, Target
-from jobs.plan import Lane, Plan, ReadFacts, RunCommand, SendArtifact, Stage, Step
-
-FOLDER = "/var/tmp/ascend-console/packages"
+from jobs.packages import remote_path, send_step
+from jobs.plan import Lane, Plan, ReadFacts, RunCommand, Stage, Step
 
 
 class Params(serializers.Serializer[Any]):
@@ -32,14 +31,9 @@ class InstallOsPackages(Kind):
         for target in targets:
             facts = target.require_facts()
             chosen = [_choose(name, facts.kernel or "", facts.architecture or "", depot) for name in params["packages"]]
-            files = " ".join(shlex.quote(f"{FOLDER}/{artifact.name}") for artifact in chosen)
+            files = " ".join(shlex.quote(remote_path(artifact)) for artifact in chosen)
             sends = [
-                Step(
-                    f"send-{name}",
-                    f"Send {artifact.name}",
-                    SendArtifact(artifact.sha256, artifact.name, artifact.size, f"{FOLDER}/{artifact.name}"),
-                )
-                for name, artifact in zip(params["packages"], chosen, strict=True)
+                send_step(f"send-{name}", artifact) for name, artifact in zip(params["packages"], chosen, strict=True)
             ]
             install = RunCommand(f"rpm -Uvh --replacepkgs {files}", timeout_s=900)
             lanes.append(
