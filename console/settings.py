@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "console",
     "hardware.inventory",
     "jobs.depot",
+    "jobs.rollout",
     "jobs",
 ]
 

@@ -11,6 +11,7 @@ from console.api.idempotency import Idempotent
 from hardware.inventory.api import CredentialViewSet, MachineViewSet
 from jobs.api import JobViewSet, KindList
 from jobs.depot.api import ArtifactViewSet
+from jobs.rollout.api import ReleaseViewSet, RolloutViewSet
 
 
 class Credentials(Idempotent, CredentialViewSet):
@@ -29,11 +30,21 @@ class Jobs(Idempotent, JobViewSet):
     pass
 
 
+class Releases(Idempotent, ReleaseViewSet):
+    pass
+
+
+class Rollouts(Idempotent, RolloutViewSet):
+    pass
+
+
 router = DefaultRouter()
 router.register("credentials", Credentials)
 router.register("machines", Machines)
 router.register("artifacts", Artifacts)
 router.register("jobs", Jobs)
+router.register("releases", Releases)
+router.register("rollouts", Rollouts, basename="rollout")
 
 urlpatterns = [
     path("kinds/", KindList.as_view(), name="kinds"),

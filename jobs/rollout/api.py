@@ -1,0 +1,122 @@
+"""REST: releases and rollouts."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from hardware.inventory.models import Machine
+from jobs.depot.models import Artifact
+from jobs.models import Job, JobStep
+from jobs.rollout.models import Release
+from jobs.rollout.services import KIND, make_release, roll_out
+
+# The steps of a rollout's plan that hold the next batch back until they are right.
+GATES = ("health", "smoke")
+
+
+class ReleaseSerializer(serializers.ModelSerializer[Release]):
+    image = serializers.PrimaryKeyRelatedField(queryset=Artifact.objects.filter(type="image"))
+    devices = serializers.ListField(
+        child=serializers.IntegerField(min_value=0, max_value=63), min_length=1, default=lambda: [0]
+    )
+
+    class Meta:
+        model = Release
+        fields = [
+            "id", "name", "version", "image", "port", "devices", "smoke_text", "smoke_label", "created_by",
+            "created_at",
+        ]  # fmt: skip
+        read_only_fields = ["created_by"]
+        # The service says it in one sentence with its mend.
+        validators: list[Any] = []
+
+
+class ReleaseViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, viewsets.GenericViewSet[Release]
+):
+    queryset = Release.objects.all()
+    serializer_class = ReleaseSerializer
+    filterset_fields = ["name", "version"]
+
+    def perform_create(self, serializer: serializers.BaseSerializer[Release]) -> None:
+        serializer.instance = make_release(actor=self.request.user.get_username(), **serializer.validated_data)
+
+
+class RolloutRequest(serializers.Serializer[Any]):
+    release = serializers.PrimaryKeyRelatedField(queryset=Release.objects.all())
+    machines = serializers.SlugRelatedField(slug_field="name", many=True, queryset=Machine.objects.all())
+    batch_size = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+
+
+class RolloutViewSet(viewsets.GenericViewSet[Job]):
+    """A rollout is a job of kind ``rollout``, seen by batch: its id is the job's."""
+
+    queryset = Job.objects.filter(kind=KIND)
+    serializer_class = RolloutRequest
+
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response([_summary(job) for job in page or []])
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """The rollout with its batches, and each gate with what it measured."""
+        job = self.get_object()
+        return Response({**_summary(job), "batches": _batches(job)})
+
+    def create(self, request: Request) -> Response:
+        """Take machines to a release, ``batch_size`` at a time; a batch waits for every gate of the one before."""
+        asked = RolloutRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        job = roll_out(given["release"], given["machines"], given["batch_size"], actor=request.user.get_username())
+        return Response({**_summary(job), "batches": _batches(job)}, status=status.HTTP_201_CREATED)
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    release = Release.objects.filter(pk=job.params["release"]).first()
+    return {
+        "id": job.pk,
+        "release": job.params["release"],
+        "release_name": str(release) if release else None,
+        "batch_size": job.params["batch_size"],
+        "state": job.state,
+        "failure": job.failure,
+        "created_by": job.created_by,
+        "created_at": job.created_at,
+        "ended_at": job.ended_at,
+    }
+
+
+def _batches(job: Job) -> list[dict[str, Any]]:
+    steps = list(job.steps.select_related("machine").order_by("stage", "lane", "compensates", "position"))
+    return [
+        {
+            "number": stage + 1,
+            "machines": [
+                _lane(list(lane)) for _, lane in groupby((s for s in steps if s.stage == stage), lambda s: s.lane)
+            ],
+        }
+        for stage in sorted({step.stage for step in steps})
+    ]
+
+
+def _lane(steps: list[JobStep]) -> dict[str, Any]:
+    forward = [step for step in steps if not step.compensates]
+    undone = [step for step in steps if step.compensates and step.state == "succeeded"]
+    current = next((step for step in forward if step.state not in ("succeeded", "skipped")), forward[-1])
+    return {
+        "machine": current.machine.name if current.machine else None,
+        "state": current.state,
+        "step": current.title,
+        "rolled_back": bool(undone),
+        "gates": [
+            {"key": step.key, "state": step.state, "measured": step.result, "failure": step.failure}
+            for step in forward
+            if step.key in GATES
+        ],
+    }
