@@ -6,6 +6,7 @@ import logging
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hardware.processes import die_with_parent
@@ -53,8 +54,8 @@ class Child:
             self.process.wait()
 
 
-def watch(children: list[Child]) -> None:
-    """Tend the children until TERM or Ctrl-C, then stop them, the last one first."""
+def watch(children: list[Child], finished: Callable[[], bool] = lambda: False) -> None:
+    """Tend the children until TERM, Ctrl-C or ``finished()``, then stop them, the last one first."""
     stopping = False
 
     def stop(*_: object) -> None:
@@ -64,7 +65,7 @@ def watch(children: list[Child]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
-        while not stopping:
+        while not stopping and not finished():
             for child in children:
                 child.tend()
             time.sleep(0.2)

@@ -1,0 +1,78 @@
+"""All that the console needs, as children of one process: Redis, web server, workers, scheduler, collector."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from console.supervisor.children import Child, watch
+from console.supervisor.redis import server_binary, server_command, wait_until_up
+
+
+@contextmanager
+def state_folder() -> Iterator[Path]:
+    """The state folder, for one console at a time. Raises ``CommandError`` when another one runs on it."""
+    folder = Path(settings.VAR_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(f"a console already runs on {folder}; stop it first.") from None
+        yield folder
+
+
+def require_free(host: str, port: int, mend: str) -> None:
+    """Raises ``CommandError`` with the port and the mend when something listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise CommandError(f"port {port} of {host} is taken; {mend}") from None
+
+
+def prepare() -> None:
+    """Bring database and static files up to date."""
+    call_command("migrate", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+def run(first: Sequence[Child] = (), finished: Callable[[], bool] = lambda: False) -> None:
+    """Start everything and tend it until TERM, Ctrl-C or ``finished()``; ``first`` start first and stop last."""
+    children = list(first)
+    binary = server_binary()
+    if binary:
+        children.append(Child("redis", server_command(binary)))
+    for child in children:
+        child.tend()
+    if not wait_until_up():
+        for child in reversed(children):
+            child.stop()
+        raise CommandError("Redis does not answer; look at REDIS_URL, or at the lines above.")
+    watch([*children, *(Child(name, command) for name, command in _commands().items())], finished)
+
+
+def _commands() -> dict[str, list[str]]:
+    python = [sys.executable, "-m"]
+    celery = [*python, "celery", "-A", "console.celery"]
+    worker = [*celery, "worker", "--pool", "threads", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+    return {
+        "web": [
+            *python, "granian", "--interface", "asginl", "--workers", "1", "--host", settings.BIND,
+            "--port", str(settings.PORT), "--log-level", "warning", "console.asgi:application",
+        ],
+        # Jobs wait in the worker's event loop, not in its threads: a few threads are enough.
+        "machines": [*worker, "-Q", "machines", "-c", "4", "-n", "machines@%h"],
+        "compute": [*worker, "-Q", "compute", "-c", "1", "-n", "compute@%h"],
+        "beat": [
+            *celery, "beat", "--loglevel", "WARNING", "--pidfile", "", "--schedule", str(settings.VAR_DIR / "beat"),
+        ],
+    }  # fmt: skip
