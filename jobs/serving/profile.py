@@ -40,12 +40,16 @@ class Profile:
         """Reads and checks `folder/profile.json`. Raises ModelRefused that names the field."""
         if not folder.is_dir():
             raise ModelRefused("folder-missing", f"There is no model folder {folder}.", "Check the path.")
-        path = folder / FILE
+        return cls.read_file(folder / FILE)
+
+    @classmethod
+    def read_file(cls, path: Path) -> Profile:
+        """Reads and checks a profile under whatever name. Raises ModelRefused that names the field."""
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ModelRefused(
-                "profile-missing", f"There is no {FILE} in {folder}.", "Put the profile beside the model."
+                "profile-missing", f"There is no {path.name} in {path.parent}.", "Put the profile beside the model."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise _invalid(f"cannot be read ({type(error).__name__})") from error
