@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: help setup test lint run lock
+.PHONY: help setup demo test lint run lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -25,6 +25,9 @@ lint: setup ## style, types, import contracts, migrations
 	$(BIN)/mypy console hardware jobs
 	PYTHONPATH=. $(BIN)/lint-imports
 	CONSOLE_VAR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+
+demo: setup ## set up and run the main job on a simulated fleet; ONCE=1 ends when it is done
+	$(BIN)/python manage.py demo $(if $(ONCE),--once)
 
 run: setup ## set up and start the console: API on 127.0.0.1:8080, Redis, workers
 	$(BIN)/python manage.py up

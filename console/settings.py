@@ -137,6 +137,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
 
 PORT = env.integer("CONSOLE_PORT", 8080, low=1, high=65535)
+FLEET_PORT = env.integer("CONSOLE_FLEET_PORT", 2201, low=1024, high=65000)
 BIND = env.text("CONSOLE_BIND", "127.0.0.1")
 LEASE_SECONDS = env.integer("CONSOLE_LEASE_SECONDS", 20, low=5, high=600)
 RECONCILE_SECONDS = env.integer("CONSOLE_RECONCILE_SECONDS", 5, low=1, high=60)

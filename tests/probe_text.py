@@ -7,7 +7,36 @@ from hardware.inventory.facts.probe import MARK
 KERNEL = "4.19.90-24.4.v2101.ky10.aarch64"
 
 
-def probe_text(*, headers: bool = True, driver: str = "", firmware: str = "") -> str:
+_RULE = "+======================+===============+====================================================+"
+_CHIP = """\
+| {0}     910A           | OK            | 67.2        36                15   / 15            |
+| 0                    | 0000:{1}:00.0  | 0           1274 / 15171      1    / 32768         |
+{rule}
+"""
+
+
+def npu_smi_text(chips: int = 4) -> str:
+    """``npu-smi info`` of first-generation 910 chips."""
+    rows = "".join(_CHIP.format(n, slot, rule=_RULE) for n, slot in enumerate(("01", "41", "81", "c1")[:chips]))
+    return f"""\
++-------------------------------------------------------------------------------------------+
+| npu-smi 21.0.4                   Version: 21.0.4                                          |
++----------------------+---------------+----------------------------------------------------+
+| NPU   Name           | Health        | Power(W)    Temp(C)           Hugepages-Usage(page)|
+| Chip                 | Bus-Id        | AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)        |
+{_RULE}
+{rows}"""
+
+
+def probe_text(
+    *,
+    headers: bool = True,
+    driver: str = "",
+    firmware: str = "",
+    npus: bool = False,
+    cann: str = "",
+    docker: bool = False,
+) -> str:
     sections: dict[str, tuple[int, str]] = {
         "hostname": (0, "sim-01"),
         "boot_id": (0, "0b1c7a3e-1111-4222-8333-944455556666"),
@@ -54,4 +83,11 @@ def probe_text(*, headers: bool = True, driver: str = "", firmware: str = "") ->
         sections["driver"] = (0, f"Version={driver}\ncompatible_version_fw=[7.0.0,7.5.99]\npackage_version={driver}")
     if firmware:
         sections["firmware"] = (0, f"Version={firmware}\nfirmware_version=1.0")
+    if npus:
+        sections["npu-smi"] = (0, npu_smi_text())
+        sections["davinci"] = (0, "\n".join(f"/dev/davinci{n}" for n in range(4)))
+    if cann:
+        sections["toolkit"] = (0, f"package_name=Ascend-cann-toolkit\nversion={cann}\narch=aarch64")
+    if docker:
+        sections["docker"] = (0, "Docker version 18.09.0, build 172f8da")
     return "".join(f"{MARK} {name}\n{body}\n{MARK} = {status}\n" for name, (status, body) in sections.items())
