@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -48,7 +47,7 @@ class Ledger:
         del data["path"]
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(part, self.path)
+        part.replace(self.path)
 
     def done(self, name: str) -> StageRow | None:
         return next((row for row in self.stages if row.name == name and row.ok), None)
