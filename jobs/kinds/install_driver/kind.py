@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from hardware.inventory.preflight import Check, Need, evaluate
@@ -48,14 +49,14 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Params(serializers.Serializer[Any]):
-    driver = serializers.IntegerField(min_value=1)
-    firmware = serializers.IntegerField(min_value=1)
+    driver = serializers.IntegerField(min_value=1, label=_("Driver"))
+    firmware = serializers.IntegerField(min_value=1, label=_("Firmware"))
 
 
 class InstallDriver(Kind):
     slug = "install-driver"
-    title = "Install driver and firmware"
-    summary = "From the depot: user, driver, firmware, restart if told, proof by npu-smi."
+    title = _("Install driver and firmware")
+    summary = _("From the depot: user, driver, firmware, restart if told, proof by npu-smi.")
     artifacts = {"driver": "driver", "firmware": "firmware"}
     Params = Params
 

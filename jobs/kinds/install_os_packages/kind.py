@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from jobs.failures import PlanRefused
@@ -16,14 +17,14 @@ from jobs.plan import Lane, Plan, ReadFacts, RunCommand, Stage, Step
 
 class Params(serializers.Serializer[Any]):
     packages = serializers.ListField(
-        child=serializers.RegexField(r"^[A-Za-z0-9][A-Za-z0-9+._-]*$"), min_length=1, max_length=50
+        child=serializers.RegexField(r"^[A-Za-z0-9][A-Za-z0-9+._-]*$"), min_length=1, max_length=50, label=_("Packages")
     )
 
 
 class InstallOsPackages(Kind):
     slug = "install-os-packages"
-    title = "Install OS packages"
-    summary = "rpm packages from the depot, such as the kernel headers that dkms needs."
+    title = _("Install OS packages")
+    summary = _("rpm packages from the depot, such as the kernel headers that dkms needs.")
     Params = Params
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:

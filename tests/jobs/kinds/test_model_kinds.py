@@ -144,7 +144,7 @@ def test_what_is_simulated_stays_marked_in_the_image_that_holds_it(depot):
     made, _ = plan("package-image", params, [])
     (product,) = made.stages[0].lanes[0].steps[0].action.products
     assert product.meta["simulated"] and product.meta["image"] == "console/bot:1.0"
-    with pytest.raises(PlanRefused, match="^name:"):
+    with pytest.raises(PlanRefused, match=r"^name:"):
         plan("package-image", {**params, "name": "Not/An Image"}, [])
 
 
