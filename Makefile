@@ -1,9 +1,9 @@
-# What a newcomer needs: `make test`. `make help` lists the rest.
+# What a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: help setup demo test lint run lock
+.PHONY: help setup browser demo test lint run lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -16,15 +16,22 @@ $(STAMP): requirements.txt requirements-dev.txt
 	$(BIN)/pip install -q --no-deps --require-hashes -r requirements-dev.txt
 	touch $@
 
-test: setup ## run all tests
-	CONSOLE_VAR=$$(mktemp -d) $(BIN)/python -m pytest
+browser: # chromium for the browser tests and gettext for the translations' check, where they may be installed
+	@command -v chromium >/dev/null && command -v xgettext >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium gettext fonts-noto-cjk >/dev/null; \
+	} || echo "chromium or gettext is missing and can't be installed here: their tests are skipped"
+
+test: setup browser ## set up and run all tests
+	var=$$(mktemp -d) && trap 'rm -rf "$$var"' EXIT && CONSOLE_VAR=$$var $(BIN)/python -m pytest
 
 lint: setup ## style, types, import contracts, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy console hardware jobs
 	PYTHONPATH=. $(BIN)/lint-imports
-	CONSOLE_VAR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+	var=$$(mktemp -d) && trap 'rm -rf "$$var"' EXIT && \
+		CONSOLE_VAR=$$var $(BIN)/python manage.py makemigrations --check --dry-run
 
 demo: setup ## set up and run the main job on a simulated fleet; ONCE=1 ends when it is done
 	$(BIN)/python manage.py demo $(if $(ONCE),--once)
