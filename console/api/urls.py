@@ -7,18 +7,20 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.authtoken.views import obtain_auth_token
 from rest_framework.routers import DefaultRouter
 
+from console.api.etags import Tagged
 from console.api.idempotency import Idempotent
+from console.audit.api import AuditViewSet
 from hardware.inventory.api import CredentialViewSet, MachineViewSet
 from jobs.api import JobViewSet, KindList
 from jobs.depot.api import ArtifactViewSet
 from jobs.rollout.api import ReleaseViewSet, RolloutViewSet
 
 
-class Credentials(Idempotent, CredentialViewSet):
+class Credentials(Idempotent, Tagged, CredentialViewSet):
     pass
 
 
-class Machines(Idempotent, MachineViewSet):
+class Machines(Idempotent, Tagged, MachineViewSet):
     pass
 
 
@@ -45,6 +47,7 @@ router.register("artifacts", Artifacts)
 router.register("jobs", Jobs)
 router.register("releases", Releases)
 router.register("rollouts", Rollouts, basename="rollout")
+router.register("audit", AuditViewSet)
 
 urlpatterns = [
     path("kinds/", KindList.as_view(), name="kinds"),

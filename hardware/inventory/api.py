@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from hardware.events import audit
 from hardware.inventory.models import Credential, Machine
 from hardware.inventory.preflight import Need, evaluate
-from hardware.inventory.services import confirm, enroll, probe
+from hardware.inventory.services import change, confirm, enroll, probe, restore, retire
 from hardware.ssh import background
 
 
@@ -75,11 +75,31 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
     lookup_field = "name"
     lookup_value_regex = r"[A-Za-z0-9][A-Za-z0-9._-]*"
     filterset_fields = ["name", "site", "state", "simulated"]
-    http_method_names = ["get", "post", "head", "options"]
+    http_method_names = ["get", "post", "patch", "head", "options"]
 
     def perform_create(self, serializer: serializers.BaseSerializer[Machine]) -> None:
         """Enrolling reads the host key; a machine that does not answer is not stored."""
         serializer.instance = enroll(actor=self.request.user.get_username(), **serializer.validated_data)
+
+    def perform_update(self, serializer: serializers.BaseSerializer[Machine]) -> None:
+        """Site, labels and credential; an address is what the pinned key belongs to and does not change."""
+        machine, fields = serializer.instance, serializer.validated_data
+        assert machine is not None
+        fixed = [name for name in ("name", "host", "port") if name in fields and fields[name] != getattr(machine, name)]
+        if fixed:
+            said = "This is what the pinned host key belongs to. Retire the machine and enroll the other one."
+            raise serializers.ValidationError({name: [said] for name in fixed})
+        change(machine, actor=self.request.user.get_username(), **fields)
+
+    @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
+    def retire(self, request: Request, name: str) -> Response:
+        """Take it out of use; its history stays."""
+        return Response(MachineSerializer(retire(self.get_object(), actor=request.user.get_username())).data)
+
+    @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
+    def restore(self, request: Request, name: str) -> Response:
+        """Take a retired machine into use again."""
+        return Response(MachineSerializer(restore(self.get_object(), actor=request.user.get_username())).data)
 
     @action(detail=True, methods=["post"], serializer_class=FingerprintSerializer)
     def confirm(self, request: Request, name: str) -> Response:

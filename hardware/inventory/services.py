@@ -53,6 +53,38 @@ def confirm(machine: Machine, fingerprint: str, *, actor: str) -> bool:
     return bool(pinned)
 
 
+def change(machine: Machine, *, actor: str, **fields: Any) -> None:
+    """Give a machine another site, labels or credential."""
+    with transaction.atomic():
+        for name, value in fields.items():
+            setattr(machine, name, value)
+        machine.save(update_fields=list(fields))
+        shown = {name: str(value) if name == "credential" else value for name, value in fields.items()}
+        audit("machine.update", f"machine:{machine.name}", actor=actor, **shown)
+        announce("fleet", "machine", machine=machine.name, state=machine.state)
+
+
+def retire(machine: Machine, *, actor: str) -> Machine:
+    """Take a machine out of use: nothing logs in there any more. Its history stays."""
+    return _put(machine, Machine.State.RETIRED, "machine.retire", actor)
+
+
+def restore(machine: Machine, *, actor: str) -> Machine:
+    """Take a retired machine into use again, as it was: with its key pinned, or waiting for that."""
+    if machine.state != Machine.State.RETIRED:
+        return machine
+    return _put(machine, Machine.State.READY if machine.host_key else Machine.State.NEW, "machine.restore", actor)
+
+
+def _put(machine: Machine, state: str, action: str, actor: str) -> Machine:
+    with transaction.atomic():
+        Machine.objects.filter(pk=machine.pk).update(state=state)
+        machine.refresh_from_db()
+        audit(action, f"machine:{machine.name}", actor=actor)
+        announce("fleet", "machine", machine=machine.name, state=machine.state)
+    return machine
+
+
 async def probe(pool: Pool, machine: Machine) -> Facts:
     """Read the machine's facts and store them. A failure is stored as the machine's trouble, then raised."""
     endpoint = await _on_db(machine.endpoint)

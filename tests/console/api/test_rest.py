@@ -120,3 +120,35 @@ def test_secrets_are_never_read_back_and_the_schema_says_so(client):
     assert schema["components"]["schemas"]["Credential"]["properties"].get("password") is None or (
         schema["components"]["schemas"]["Credential"]["properties"]["password"].get("writeOnly")
     )
+
+
+def test_an_update_is_made_for_the_version_that_was_read_or_not_at_all(client, machine):
+    read = client.get("/machines/host-1/")
+    change = {"site": "hall-2", "labels": ["canary"]}
+    unsaid = client.patch("/machines/host-1/", json=change)
+    assert (unsaid.status_code, unsaid.json()["code"]) == (428, "if-match-missing")
+    match = {"If-Match": read.headers["ETag"]}
+    changed = client.patch("/machines/host-1/", json=change, headers=match)
+    assert (changed.status_code, changed.json()["site"]) == (200, "hall-2")
+    stale = client.patch("/machines/host-1/", json={"site": "hall-3"}, headers=match)
+    assert (stale.status_code, stale.json()["code"]) == (412, "version-changed")
+    moved = client.patch("/machines/host-1/", json={"host": "10.0.0.9"}, headers={"If-Match": changed.headers["ETag"]})
+    assert moved.status_code == 400 and "pinned host key" in str(moved.json()["errors"]["host"])
+
+
+def test_a_retired_machine_takes_no_job_and_comes_back_with_its_history(client, machine):
+    body = {"kind": "command", "params": {"command": "true"}, "machines": ["host-1"]}
+    job = client.post("/jobs/", json=body).json()
+    work(job["id"])
+    assert client.post("/machines/host-1/retire/").json()["state"] == "retired"
+    refused = client.post("/jobs/", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "machine-not-ready")
+    assert client.post("/machines/host-1/restore/").json()["state"] == "ready"
+    assert [j["id"] for j in client.get("/jobs/", params={"machines__name": "host-1"}).json()["results"]] == [job["id"]]
+
+
+def test_the_trail_is_read_by_who_and_what(client, machine):
+    client.post("/machines/host-1/retire/")
+    events = client.get("/audit/", params={"action": "machine.retire"}).json()["results"]
+    assert [(event["actor"], event["target"]) for event in events] == [("robot", "machine:host-1")]
+    assert client.post("/audit/", json={}).status_code == 405
