@@ -10,6 +10,7 @@ from rest_framework.routers import DefaultRouter
 from console.api.etags import Tagged
 from console.api.idempotency import Idempotent
 from console.audit.api import AuditViewSet
+from console.demo.supportbot.api import Ask
 from hardware.inventory.api import CredentialViewSet, MachineViewSet
 from jobs.api import JobViewSet, KindList
 from jobs.depot.api import ArtifactViewSet
@@ -52,6 +53,7 @@ router.register("audit", AuditViewSet)
 urlpatterns = [
     path("kinds/", KindList.as_view(), name="kinds"),
     path("token/", obtain_auth_token, name="token"),
+    path("scenarios/support-bot/ask/", Ask.as_view(), name="support-bot-ask"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     *router.urls,
 ]
