@@ -2,11 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_GET
 
+from console import fleetmap
+from console.wrong import link, title, troubles
 from hardware.inventory.models import Machine
+from hardware.inventory.standing import Standing
+from jobs.models import Job, JobStep
+from jobs.states import DONE_STEPS, ENDED, HELD, UNSTARTED, StepState
 
 
+@dataclass
+class Running:
+    """A job that is under way or waits. ``share`` is the share of its steps that are done, in %."""
+
+    job: Job
+    kind: Any
+    url: str
+    share: int
+    steps: int
+    done: int
+    now: list[JobStep]
+
+
+@require_GET
 def overview(request: HttpRequest) -> HttpResponse:
-    return render(request, "console/overview.html", {"machines": Machine.objects.all()})
+    machines = Machine.objects.exclude(state=Machine.State.RETIRED).select_related("credential", "deployment__release")
+    fleet = [Standing(machine) for machine in machines]
+    sites = fleetmap.sites(fleet, {})
+    wrong = troubles(fleet)
+    running = _running()
+    read = sum(1 for site in sites for row in site.rows for cell in row.cells if cell.load is not None)
+    context = {
+        "fleet": fleet,
+        "sites": sites,
+        "dense": len(fleet) > fleetmap.DENSE_ABOVE,
+        "simulated_count": sum(1 for standing in fleet if standing.machine.simulated),
+        "npus": sum(standing.npu_count for standing in fleet),
+        "npus_read": read,
+        "ready": sum(1 for standing in fleet if standing.state == "ready"),
+        "wrong": wrong,
+        "running": running,
+        "under_way": sum(1 for item in running if item.job.state in HELD),
+    }
+    return render(request, "console/overview.html", context)
+
+
+def _running() -> list[Running]:
+    steps = Prefetch("steps", JobStep.objects.filter(compensates=False).select_related("machine"))
+    jobs = Job.objects.filter(state__in=(*HELD, *UNSTARTED)).prefetch_related(steps, "machines").order_by("id")[:20]
+    return [_as_row(job) for job in jobs]
+
+
+def _as_row(job: Job) -> Running:
+    steps = list(job.steps.all())
+    done = sum(1 for step in steps if step.state in DONE_STEPS)
+    now = [step for step in steps if step.state in (StepState.RUNNING, StepState.UNREACHABLE)]
+    part = sum(step.progress or 0 for step in now)
+    share = 100 if job.state in ENDED else min(99, round(100 * (done + part) / max(1, len(steps))))
+    return Running(job, title(job), link("job", job.pk), share, len(steps), done, now)

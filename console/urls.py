@@ -11,5 +11,9 @@ urlpatterns = [
     path("logout/", Logout.as_view(), name="logout"),
     path("preferences/", preferences, name="preferences"),
     path("machines/", machines.machines, name="machines"),
+    path("machines/add/", machines.add, name="machine-add"),
+    path("machines/<str:name>/", machines.machine, name="machine"),
+    path("machines/<str:name>/probe/", machines.probe_now, name="machine-probe"),
+    path("machines/<str:name>/confirm/", machines.confirm_key, name="machine-confirm"),
     path("api/v1/", include("console.api.urls")),
 ]

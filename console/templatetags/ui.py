@@ -6,12 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy, ngettext
 from django.utils.translation import pgettext_lazy as named
+
+from jobs import registry
+from jobs.kind import Kind
 
 register = template.Library()
 
@@ -34,6 +38,9 @@ STATES: dict[str, tuple[str, str, Any]] = {
     "pending": ("unknown", "waiting", gettext_lazy("Pending")),
     "unreachable": ("unreachable", "unreachable", gettext_lazy("Out of reach")),
     "skipped": ("unknown", "skipped", gettext_lazy("Skipped")),
+    "changing": ("running", "running", named("release", "Changing")),
+    "serving": ("ok", "ok", named("release", "Serving")),
+    "down": ("failed", "failed", named("release", "Down")),
     # machines
     "new": ("waiting", "key", named("machine", "To confirm")),
     "unprobed": ("unknown", "unknown", named("machine", "Not probed")),
@@ -95,6 +102,31 @@ def size(count: float | None) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+@register.filter
+def mebibytes(count: float | None) -> str:
+    """MiB, as npu-smi counts memory, in binary units."""
+    return size(None if count is None else count * 1024 * 1024)
+
+
+@register.filter
+def gib(count: float | None) -> str:
+    """MiB as a bare number of GiB."""
+    return "–" if count is None else f"{count / 1024:.0f}"
+
+
+@register.filter
+def ghz(mhz: float | None) -> str:
+    return "–" if mhz is None else f"{mhz / 1000:.1f} GHz"
+
+
+@register.filter
+def bitrate(mbps: int | None) -> str:
+    """Mbit/s of a link: ``25 Gbit/s``."""
+    if mbps is None:
+        return "–"
+    return f"{mbps / 1000:g} Gbit/s" if mbps >= 1000 else f"{mbps} Mbit/s"
 
 
 @register.filter
@@ -170,3 +202,25 @@ def short_hash(digest: str) -> SafeString | str:
         '<button class="hash copy" type="button" data-copy="{}" title="{}">{}…{}</button>',
         digest, digest, digest[:12], digest[-8:],
     )  # fmt: skip
+
+
+@register.simple_tag
+def job_new_url() -> str:
+    """Where jobs are planned; this page while there is none."""
+    try:
+        return reverse("job-new")
+    except NoReverseMatch:
+        return ""
+
+
+@register.filter
+def kind_title(slug: str) -> str:
+    """The title of a kind of job, in the reader's language; the slug of one that is gone."""
+    kind = registry.all_kinds().get(slug)
+    return str(kind.title) if kind else slug
+
+
+@register.simple_tag
+def kinds_for_machines() -> list[Kind]:
+    """The kinds that can be run on a machine."""
+    return [kind for kind in registry.all_kinds().values() if kind.targets != "none"]

@@ -1,12 +1,168 @@
-"""The Machines, Machine and Add pages."""
+"""The Machines page, adding a machine, and what can be done with one: confirm its key, probe it."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+import time
+from dataclasses import dataclass
+from typing import Any
 
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from hardware.inventory import wording
+from hardware.inventory.forms import MachineForm
 from hardware.inventory.models import Machine
+from hardware.inventory.services import confirm, enroll, probe
+from hardware.inventory.software import software
+from hardware.inventory.standing import Standing
+from hardware.ssh import background
+from hardware.ssh.errors import SSHFailure
+
+PAGE = 100
+FILTERS = ("site", "label", "state", "chip", "driver")
 
 
+@dataclass
+class Choice:
+    """One drop-down of the filters: its values, and the one that is chosen."""
+
+    name: str
+    values: list[str]
+    chosen: str
+
+
+@require_GET
 def machines(request: HttpRequest) -> HttpResponse:
-    return render(request, "machines/machines.html", {"machines": Machine.objects.all()})
+    """The fleet as a table. Filters are in the address, so that a view of it can be sent to somebody."""
+    asked = {name: request.GET.get(name, "") for name in FILTERS}
+    text = request.GET.get("q", "").strip()
+    fleet = [Standing(m) for m in Machine.objects.select_related("credential")]
+    choices = [
+        Choice(name, sorted({value for standing in fleet for value in _values(standing, name)}), asked[name])
+        for name in FILTERS
+    ]
+    shown = [
+        standing
+        for standing in fleet
+        if all(not value or value in _values(standing, name) for name, value in asked.items())
+        and (not text or _matches(standing, text.lower()))
+    ]
+    page = Paginator(shown, PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": page.object_list,
+        "total": len(fleet),
+        "shown": len(shown),
+        "choices": choices,
+        "filtered": bool(text or any(asked.values())),
+        "q": text,
+    }
+    return render(request, "machines/machines.html", context)
+
+
+def _values(standing: Standing, name: str) -> list[str]:
+    """What a machine has of a filter's kind."""
+    if name == "label":
+        return list(standing.machine.labels)
+    value = {
+        "site": standing.machine.site,
+        "state": standing.state,
+        "chip": standing.chip,
+        "driver": standing.driver,
+    }[name]
+    return [value] if value else []
+
+
+def _matches(standing: Standing, text: str) -> bool:
+    machine = standing.machine
+    return any(text in value.lower() for value in (machine.name, machine.host, machine.site, *machine.labels))
+
+
+@require_http_methods(["GET", "POST"])
+def add(request: HttpRequest) -> HttpResponse:
+    """Enroll a machine by hand. A machine that does not answer is not stored; the form stays as it was filled in."""
+    form = MachineForm(request.POST or None)
+    failure: dict[str, str] | None = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            machine = enroll(actor=request.user.get_username(), **form.enrolment())
+        except SSHFailure as wrong:
+            failure = {
+                "title": _("%(machine)s was not added") % {"machine": form.cleaned_data["name"]},
+                "cause": str(wrong),
+                "code": wrong.code,
+                "mend": _("Check the address and the port, and that the machine is on. Nothing was stored."),
+            }
+        else:
+            return redirect("machine", name=machine.name)
+    status = 200 if request.method == "GET" else 422
+    return render(request, "machines/add.html", {"form": form, "failure": failure}, status=status)
+
+
+@require_GET
+def machine(request: HttpRequest, name: str) -> HttpResponse:
+    """One machine: what it is, what stands in its way, what its NPUs do, what was done to it."""
+    found = get_object_or_404(Machine.objects.select_related("credential"), name=name)
+    standing = Standing(found)
+    context: dict[str, Any] = {
+        "software": software(standing) if standing.facts else [],
+        # The rollouts lie above this package: only their reverse relation is known here.
+        "deployment": getattr(found, "deployment", None),
+        "jobs": found.jobs.order_by("-id")[:8],
+        "job_count": found.jobs.count(),
+        "machine": found,
+        "standing": standing,
+        "facts": standing.facts,
+        "simulated": found.simulated,
+        "key_type": found.offered_key.split(" ", 1)[0].removeprefix("ssh-").split("-")[0] or "ed25519",
+    }
+    return render(request, "machines/machine.html", context)
+
+
+@require_POST
+def confirm_key(request: HttpRequest, name: str) -> HttpResponse:
+    """Pin the offered key, then read the machine's facts. A changed key wants the machine's name typed."""
+    found = get_object_or_404(Machine, name=name)
+    if found.host_key and request.POST.get("name", "").strip() != found.name:
+        messages.error(
+            request, _("Nothing was confirmed: type %(machine)s to confirm its new host key.") % {"machine": found.name}
+        )
+        return _back(found)
+    if not confirm(found, request.POST.get("fingerprint", ""), actor=request.user.get_username()):
+        messages.error(
+            request,
+            _("Nothing was confirmed: %(machine)s now offers another key. Compare the fingerprint again.")
+            % {"machine": found.name},
+        )
+        return _back(found)
+    return _probe(request, found)
+
+
+@require_POST
+def probe_now(request: HttpRequest, name: str) -> HttpResponse:
+    return _probe(request, get_object_or_404(Machine, name=name))
+
+
+def _probe(request: HttpRequest, found: Machine) -> HttpResponse:
+    started = time.monotonic()
+    try:
+        background.call(probe, found)
+    except SSHFailure as wrong:
+        # What is wrong with the contact is stored with the machine, and its page says it. A key that nobody has
+        # confirmed yet is no trouble of the machine: the page says that too.
+        if wrong.code == "ssh-host-key-not-pinned":
+            messages.error(request, f"{wrong} {wording.trouble_mend(wrong.code, wrong.mend)}")
+    else:
+        took = f"{time.monotonic() - started:.1f}"
+        messages.success(
+            request, _("%(machine)s was probed in %(seconds)s s.") % {"machine": found.name, "seconds": took}
+        )
+    return _back(found)
+
+
+def _back(found: Machine) -> HttpResponseRedirect:
+    return redirect("machine", name=found.name)

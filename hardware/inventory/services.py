@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from hardware.events import announce, audit
 from hardware.inventory.facts import PROBE, Facts, read
-from hardware.inventory.models import FactSnapshot, Machine
+from hardware.inventory.models import Credential, FactSnapshot, Machine
 from hardware.ssh.command import execute
 from hardware.ssh.errors import HostKeyChanged, NoShell, SSHFailure
 from hardware.ssh.hostkeys import HostKey, read_host_key
@@ -21,10 +21,16 @@ from hardware.ssh.pool import Pool
 T = TypeVar("T")
 
 
-def enroll(*, actor: str, **fields: Any) -> Machine:
-    """A new machine, whose key waits for a person to confirm it. Raises ``Unreachable``; nothing is stored then."""
+def enroll(*, actor: str, new_credential: dict[str, str] | None = None, **fields: Any) -> Machine:
+    """A new machine, whose key waits for a person to confirm it. Raises ``Unreachable``; nothing is stored then.
+
+    ``new_credential`` are the fields of a credential that is made with it.
+    """
     key = asyncio.run(read_host_key(fields["name"], fields["host"], fields.get("port", 22)))
     with transaction.atomic():
+        if new_credential is not None:
+            fields["credential"] = Credential.objects.create(**new_credential)
+            audit("credential.create", f"credential:{new_credential['name']}", actor=actor)
         machine = Machine.objects.create(**fields, offered_key=key.public, offered_fingerprint=key.fingerprint)
         audit("machine.enroll", f"machine:{machine.name}", actor=actor, host=machine.host, fingerprint=key.fingerprint)
         announce("fleet", "machine", machine=machine.name, state=machine.state)

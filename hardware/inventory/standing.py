@@ -35,6 +35,7 @@ class Row:
 
     code: str
     severity: str
+    cause: str
     reason: str
     mend: Mend | None
     machine: str
@@ -68,7 +69,7 @@ class Standing:
         if facts is None:
             return []
         name = self.machine.name
-        return [Row(c.code, c.severity, wording.reason(c, facts), c.mend, name) for c in self.checks]
+        return [Row(c.code, c.severity, wording.cause(c), wording.reason(c, facts), c.mend, name) for c in self.checks]
 
     @property
     def state(self) -> str:

@@ -17,6 +17,26 @@ from hardware.inventory.preflight import Check, Mend
 TB = 10**12
 
 
+# code -> the cause in a few words, where machines are grouped by it
+_CAUSES = {
+    "architecture": gettext_lazy("Wrong architecture"),
+    "kernel-headers": gettext_lazy("Kernel headers are missing"),
+    "packages-missing": gettext_lazy("Packages are missing"),
+    "free-space": gettext_lazy("Too little free space"),
+    "npus-on-bus": gettext_lazy("NPUs are missing from the bus"),
+    "driver-firmware": gettext_lazy("Driver and firmware do not match"),
+    "cann-missing": gettext_lazy("CANN is missing"),
+    "docker-missing": gettext_lazy("docker is missing"),
+}
+
+
+def cause(check: Check) -> str:
+    """What is wrong, in a few words."""
+    if check.code == "npus-healthy":
+        return _("npu-smi lists no NPU") if check.severity == "block" else _("An NPU is not healthy")
+    return str(_CAUSES[check.code]) if check.code in _CAUSES else check.reason
+
+
 def reason(check: Check, facts: Facts) -> str:
     """The sentence of a check, with the values it saw."""
     return _sentence(check, facts) or check.reason

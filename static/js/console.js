@@ -76,3 +76,17 @@ for (const field of document.querySelectorAll("[data-must-be]")) {
   const button = field.form.querySelector("[data-guarded]");
   if (button) button.disabled = field.value.trim() !== field.dataset.mustBe;
 }
+
+// What takes a while says so after 300 ms, and is not sent twice.
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (!button?.dataset.busy || event.defaultPrevented) return;
+  if (button.getAttribute("aria-busy")) return event.preventDefault();
+  button.setAttribute("aria-busy", "true");
+  setTimeout(() => {
+    button.textContent = button.dataset.busy;
+    say(button.dataset.busy);
+  }, 300);
+});
+// Coming back with the browser's button must not show it busy still.
+addEventListener("pageshow", (event) => event.persisted && location.reload());

@@ -1,0 +1,151 @@
+"""What is wrong now, worst first, grouped by cause, each with the one button that mends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from hardware.inventory.standing import Row, Standing, new_job
+from jobs import registry
+from jobs.models import Job
+from jobs.states import JobState
+
+RECENT = timedelta(hours=24)
+BAD_ENDS = (JobState.FAILED, JobState.ERRORED, JobState.INTERRUPTED)
+NAMED = 6
+
+
+@dataclass
+class Trouble:
+    """One cause. ``state`` is that of its chip; ``rank`` orders them, worst first."""
+
+    rank: int
+    state: str
+    title: str
+    why: str = ""
+    machines: list[str] = field(default_factory=list)
+    since: datetime | None = None
+    button: str = ""
+    url: str = ""
+
+    @property
+    def names(self) -> str:
+        rest = len(self.machines) - NAMED
+        return ", ".join(self.machines[:NAMED]) + (_(" and %(n)s more") % {"n": rest} if rest > 0 else "")
+
+
+def troubles(fleet: Iterable[Standing]) -> list[Trouble]:
+    machines = list(fleet)
+    found = [*_contact(machines), *_preflight(machines), *_jobs()]
+    return sorted(found, key=lambda trouble: (trouble.rank, trouble.state != "failed", str(trouble.title)))
+
+
+def _contact(machines: list[Standing]) -> Iterable[Trouble]:
+    silent: dict[str, list[Standing]] = {}
+    new: list[str] = []
+    unprobed: list[str] = []
+    for standing in machines:
+        machine, state = standing.machine, standing.state
+        page = reverse("machine", args=[machine.name])
+        if state == "blocked":
+            yield Trouble(
+                0, "blocked", _("%(machine)s offers another host key") % {"machine": machine.name},
+                _("Nothing logs in there until a person confirms a key again."), [machine.name],
+                button=_("Compare the keys"), url=page,
+            )  # fmt: skip
+        elif state == "silent":
+            silent.setdefault(machine.trouble.get("code", ""), []).append(standing)
+        elif state == "new":
+            new.append(machine.name)
+        elif state == "unprobed":
+            unprobed.append(machine.name)
+    for group in silent.values():
+        names = [standing.machine.name for standing in group]
+        why = group[0].machine.trouble.get("cause", "") if len(group) == 1 else group[0].trouble_mend
+        yield Trouble(
+            1, "silent", group[0].trouble_title, why, names, button=_("Look at it"), url=_page_of(names, "silent")
+        )
+    if new:
+        title = ngettext(
+            "%(n)s machine waits for its fingerprint", "%(n)s machines wait for their fingerprints", len(new)
+        )
+        why = _("Nothing logs in to a machine before a person has compared it.")
+        yield Trouble(
+            4, "new", title % {"n": len(new)}, why, new, button=_("Compare the fingerprint"), url=_page_of(new, "new")
+        )
+    if unprobed:
+        title = ngettext("%(n)s machine was never probed", "%(n)s machines were never probed", len(unprobed))
+        yield Trouble(
+            5, "unprobed", title % {"n": len(unprobed)}, "", unprobed, button=_("Look at it"),
+            url=_page_of(unprobed, "unprobed"),
+        )  # fmt: skip
+
+
+def _page_of(names: list[str], state: str) -> str:
+    return reverse("machine", args=names) if len(names) == 1 else f"{reverse('machines')}?state={state}"
+
+
+def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
+    groups: dict[str, list[Row]] = {}
+    for standing in machines:
+        if standing.state == "attention":
+            for row in standing.rows:
+                if row.severity == "block" or (row.code, row.severity) == ("npus-healthy", "warn"):
+                    cause = json.dumps([row.code, row.severity, row.mend and [row.mend.kind, row.mend.params]])
+                    groups.setdefault(cause, []).append(row)
+    for rows in groups.values():
+        first, names = rows[0], [row.machine for row in rows]
+        url = new_job(first.mend.kind, names, **first.mend.params) if first.mend else _page_of(names, "attention")
+        # A missing driver is what a bare machine looks like: not a failure, the next thing to do.
+        bare = first.mend is not None and first.mend.kind == "install-driver"
+        yield Trouble(
+            3 if bare else 2,
+            "warning" if bare or first.severity == "warn" else "failed",
+            first.cause,
+            first.reason if len(names) == 1 else "",
+            names,
+            button=first.button or _("Look at it"),
+            url=url or _page_of(names, "attention"),
+        )
+
+
+def _jobs() -> Iterable[Trouble]:
+    recent = list(Job.objects.filter(created_at__gte=timezone.now() - RECENT).prefetch_related("machines")[:200])
+    mended: set[tuple[str, str]] = set()
+    for job in recent:  # newest first: what went well later has mended what went wrong before
+        places = {(job.kind, machine.name) for machine in job.machines.all()} or {(job.kind, "")}
+        if job.state == JobState.SUCCEEDED:
+            mended |= places
+        elif job.state in BAD_ENDS and not places <= mended:
+            mended |= places
+            yield Trouble(
+                1 if job.state == JobState.ERRORED else 2,
+                str(job.state),
+                _("%(kind)s, job %(id)s") % {"kind": title(job), "id": job.pk},
+                job.failure.get("cause", ""),
+                sorted(machine.name for machine in job.machines.all()),
+                job.ended_at,
+                _("Look at the job"),
+                link("job", job.pk),
+            )
+
+
+def title(job: Job) -> Any:
+    """The title of a job's kind; the slug of one that is gone."""
+    kind = registry.all_kinds().get(job.kind)
+    return kind.title if kind else job.kind
+
+
+def link(name: str, *arguments: object) -> str:
+    try:
+        return reverse(name, args=arguments)
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,146 @@
+"""The Machines pages over a real SSH server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import asyncssh
+import pytest
+from django.contrib.auth.models import User
+
+from console.audit.models import AuditEvent
+from hardware.inventory.facts import read
+from hardware.inventory.facts.records import Npu
+from hardware.inventory.models import Credential, Machine
+from hardware.inventory.standing import Standing
+from tests.machines import make_machine
+from tests.probe_text import probe_text
+from tests.sshd import PASSWORD
+
+FORM = {"name": "n1", "host": "127.0.0.1", "site": "lab", "labels": "canary, rack-7", "credential": "new"}
+LOGIN = {"credential_name": "rack", "username": "root", "password": PASSWORD}
+
+
+@pytest.fixture
+def page(client, transactional_db):
+    client.force_login(User.objects.create_user("ada"))
+    return client
+
+
+def text(answer) -> str:
+    return answer.content.decode()
+
+
+def test_an_empty_fleet_says_what_to_do_first(page):
+    assert "Add a machine" in text(page.get("/machines/")) and "No machines yet" in text(page.get("/"))
+
+
+def test_a_machine_is_added_confirmed_and_probed_by_hand(page, sshd):
+    made = page.post("/machines/add/", {**FORM, **LOGIN, "port": sshd.endpoint.port})
+    assert made.url == "/machines/n1/"
+    shown = page.get("/machines/n1/")
+    machine = Machine.objects.get(name="n1")
+    assert (
+        machine.offered_fingerprint in text(shown)
+        and "fleet.json" in text(shown)
+        and "Probe</button>" not in text(shown)
+    )
+    assert machine.labels == ["canary", "rack-7"] and machine.credential.password == PASSWORD
+    done = page.post("/machines/n1/confirm/", {"fingerprint": machine.offered_fingerprint}, follow=True)
+    assert "n1 was probed in" in text(done) and "Preflight" in text(done)
+    assert PASSWORD not in text(done) + text(page.get("/machines/add/"))
+    actions = [event.action for event in AuditEvent.objects.exclude(action="session.login").order_by("id")]
+    assert actions == ["credential.create", "machine.enroll", "machine.confirm-key", "machine.probe"]
+
+
+def test_a_machine_that_does_not_answer_leaves_nothing_behind_and_the_form_filled_in(page):
+    answer = page.post("/machines/add/", {**FORM, **LOGIN, "port": 1})
+    assert answer.status_code == 422
+    assert "n1 was not added" in text(answer) and 'value="canary, rack-7"' in text(answer)
+    assert PASSWORD not in text(answer)
+    assert not Machine.objects.exists() and not Credential.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": "-n1"}, "begins with a letter or digit"),
+        ({"name": "add"}, "address of this page"),
+        ({"port": "0"}, "greater than or equal to 1"),
+        ({"password": ""}, "a password or a private key"),
+        ({"credential_name": ""}, "Give the new credential a name"),
+        ({"private_key": "nonsense"}, "no private key"),
+    ],
+)
+def test_each_field_that_is_not_right_says_why(page, wrong, said):
+    answer = page.post("/machines/add/", {**FORM, **LOGIN, "port": 22, **wrong})
+    assert answer.status_code == 422 and said in text(answer) and not Machine.objects.exists()
+
+
+def test_a_protected_key_wants_its_passphrase(page):
+    key = asyncssh.generate_private_key("ssh-rsa").export_private_key("pkcs8-pem", passphrase="open sesame").decode()
+    fields = {**FORM, **LOGIN, "port": 22, "private_key": key}
+    assert "is protected" in text(page.post("/machines/add/", fields))
+    assert "does not open" in text(page.post("/machines/add/", {**fields, "passphrase": "other"}))
+
+
+def test_a_wrong_password_is_shown_with_its_mend(page, sshd):
+    machine = make_machine("n2", sshd)
+    Credential.objects.update(password="wrong")
+    Machine.objects.filter(pk=machine.pk).update(credential=Credential.objects.create(name="bad", password="wrong"))
+    shown = text(page.post("/machines/n2/probe/", follow=True))
+    assert "n2: Login refused" in shown and "Correct the user name, password or key" in shown
+    assert "ssh-auth-refused" in shown and "Out of reach" in shown
+
+
+def test_a_changed_host_key_is_an_alarm_and_wants_the_name_of_the_machine(page, sshd):
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+    machine = make_machine("n3", sshd)
+    Machine.objects.filter(pk=machine.pk).update(host_key=other, host_key_fingerprint="SHA256:pinned")
+    shown = text(page.post("/machines/n3/probe/", follow=True))
+    offered = Machine.objects.get(name="n3").offered_fingerprint
+    assert "n3 offers another host key" in shown and "SHA256:pinned" in shown and offered in shown
+    assert "n3 offers another host key" in text(page.get("/"))
+    refused = text(page.post("/machines/n3/confirm/", {"fingerprint": offered, "name": "n4"}, follow=True))
+    assert "type n3 to confirm" in refused and Machine.objects.get(name="n3").state == "blocked"
+    page.post("/machines/n3/confirm/", {"fingerprint": offered, "name": "n3"})
+    assert Machine.objects.get(name="n3").state == "ready"
+
+
+def probed(name: str, sshd, **changes) -> Machine:
+    machine = make_machine(name, sshd)
+    machine.facts = replace(read(probe_text(headers="headers" not in changes)), **changes.get("facts", {})).to_json()
+    machine.site, machine.labels = changes.get("site", ""), changes.get("labels", [])
+    machine.simulated = True
+    machine.save()
+    return machine
+
+
+def test_the_table_filters_by_what_machines_are(page, sshd):
+    chips = tuple(Npu(i, 0, "910A", "OK", None, 32768) for i in range(4))
+    probed("n1", sshd, site="north", labels=["canary"], facts={"npus": chips})
+    probed("n2", sshd, site="south")
+    for query, names in {"site=north": ["n1"], "label=canary": ["n1"], "chip=910A": ["n1"], "q=SOUTH": ["n2"],
+                         "state=attention": ["n2"], "state=ready": ["n1"]}.items():  # fmt: skip
+        rows = page.get(f"/machines/?{query}").context["rows"]
+        assert [row.machine.name for row in rows] == names, query
+    hidden = text(page.get("/machines/?site=north&label=none"))
+    assert "No machine matches these filters" in hidden and "2 machines are hidden" in hidden
+
+
+def test_a_bare_machine_without_kernel_headers_needs_attention_and_names_the_mend(page, sshd):
+    machine = probed("n1", sshd, headers=False)
+    standing = Standing(machine)
+    assert standing.state == "attention"
+    mends = {row.code: (row.button, row.mend.kind) for row in standing.blocks if row.mend}
+    assert mends["kernel-headers"] == ("Install kernel headers", "install-os-packages")
+    assert mends["npus-healthy"] == ("Install driver and firmware", "install-driver")
+    shown = text(page.get("/machines/n1/"))
+    assert "Simulated machine." in shown and "4 NPUs on the bus, and no driver that lists them" in shown
+
+
+def test_the_overview_groups_machines_by_their_cause(page, sshd):
+    probed("n1", sshd, headers=False)
+    probed("n2", sshd, headers=False)
+    wrong = {trouble.title: trouble.machines for trouble in page.get("/").context["wrong"]}
+    assert wrong["Kernel headers are missing"] == ["n1", "n2"] and wrong["npu-smi lists no NPU"] == ["n1", "n2"]
