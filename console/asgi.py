@@ -1,4 +1,4 @@
-"""The ASGI application: pages and REST."""
+"""The ASGI application: pages, REST and WebSockets."""
 
 from __future__ import annotations
 
@@ -8,4 +8,18 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-application = get_asgi_application()
+# First: it sets Django up, which what is imported next needs.
+pages = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+
+from console.realtime.origin import same_origin  # noqa: E402
+from console.realtime.routing import websocket_urlpatterns  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": pages,
+        "websocket": same_origin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+    }
+)

@@ -49,9 +49,11 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "console.api",
     "console.audit",
+    "console.realtime",
     "console.access",
     "console",
     "hardware.inventory",
+    "hardware.telemetry",
     "jobs.depot",
     "jobs.rollout",
     "jobs",
@@ -124,6 +126,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Embedded by default: the supervisor starts a server on this socket when REDIS_URL is not set.
 REDIS_SOCKET = VAR_DIR / "redis" / "redis.sock"
 REDIS_URL = env.url("REDIS_URL", schemes=["redis", "rediss", "unix"]) or f"unix://{REDIS_SOCKET}"
+
+# The layer on publish/subscribe: the other one keeps its groups in Redis, and a Redis that starts empty again has none.
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2}], "prefix": "console"},
+    }
+}
 
 # Celery spells a Redis socket differently from redis-py.
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
@@ -208,5 +218,10 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("CONSOLE_LOG_LEVEL", "INFO")},
-    "loggers": {"asyncssh": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+    "loggers": {
+        "asyncssh": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        # A stack trace a second while Redis is away; console.realtime says it once, in words.
+        "channels_redis": {"level": "CRITICAL"},
+    },
 }

@@ -12,6 +12,7 @@ from console.api.idempotency import Idempotent
 from console.audit.api import AuditViewSet
 from console.demo.supportbot.api import Ask
 from hardware.inventory.api import CredentialViewSet, MachineViewSet
+from hardware.telemetry.api import MachineTelemetry
 from jobs.api import JobViewSet, KindList
 from jobs.depot.api import ArtifactViewSet
 from jobs.rollout.api import ReleaseViewSet, RolloutViewSet
@@ -54,6 +55,7 @@ urlpatterns = [
     path("kinds/", KindList.as_view(), name="kinds"),
     path("token/", obtain_auth_token, name="token"),
     path("scenarios/support-bot/ask/", Ask.as_view(), name="support-bot-ask"),
+    path("machines/<str:name>/telemetry/", MachineTelemetry.as_view(), name="machine-telemetry"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     *router.urls,
 ]

@@ -1,1 +1,0 @@
-"""Inference, as in the real package."""
