@@ -72,6 +72,11 @@ def fenced(lease: Lease) -> Iterator[None]:
         yield
 
 
+def give_up_leases(owner: str) -> None:
+    """End the leases of a worker that has stopped: its jobs may be taken over now."""
+    Job.objects.filter(lease_owner=owner, state__in=HELD).update(lease_until=timezone.now())
+
+
 def renew(lease: Lease) -> bool:
     """Keep the lease; ``True`` when the job was asked to stop."""
     with fenced(lease):

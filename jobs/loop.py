@@ -9,6 +9,7 @@ from functools import lru_cache
 from uuid import uuid4
 
 from hardware.ssh.background import Background
+from jobs.leases import give_up_leases
 from jobs.runner import Runner
 
 log = logging.getLogger(__name__)
@@ -48,3 +49,10 @@ def _loop() -> WorkLoop:
 def submit(job_id: int) -> None:
     """Hand a job to this process's loop and return."""
     _loop().submit(job_id)
+
+
+def leave() -> None:
+    """Stop working and let go of every job, so that the next worker need not wait until the leases run out."""
+    if _loop.cache_info().currsize:
+        _loop().background.stop()
+        give_up_leases(OWNER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-pytest_plugins = ["tests.machines"]
+pytest_plugins = ["tests.machines", "tests.fleet"]
 
 
 def pytest_configure() -> None:

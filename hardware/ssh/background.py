@@ -25,11 +25,17 @@ class Background:
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
         self.pool = Pool()
-        threading.Thread(target=self.loop.run_forever, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start a coroutine on the loop and return at once."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def stop(self) -> None:
+        """Stop the loop where it stands; nothing that was submitted goes on."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(5)
 
     def call(self, function: Callable[Concatenate[Pool, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for ``function(pool, ...)``; what it raises is raised here. Not to be called from the loop itself."""

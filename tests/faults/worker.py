@@ -8,11 +8,9 @@ import os
 import sys
 
 import django
-from django.conf import settings
 
 
 def main(job_id: int, kind: str) -> None:
-    settings.DATABASES["default"]["NAME"] = settings.DATABASES["default"]["TEST"]["NAME"]
     django.setup()
     from hardware.ssh.pool import Pool
     from jobs import registry

@@ -1,0 +1,1 @@
+"""Inference, as in the real package."""
