@@ -11,8 +11,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, gettext_lazy, ngettext
-from django.utils.translation import pgettext_lazy as named
+from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext_lazy
 
 from jobs import registry
 from jobs.kind import Kind
@@ -38,21 +37,21 @@ STATES: dict[str, tuple[str, str, Any]] = {
     "pending": ("unknown", "waiting", gettext_lazy("Pending")),
     "unreachable": ("unreachable", "unreachable", gettext_lazy("Out of reach")),
     "skipped": ("unknown", "skipped", gettext_lazy("Skipped")),
-    "changing": ("running", "running", named("release", "Changing")),
-    "serving": ("ok", "ok", named("release", "Serving")),
-    "down": ("failed", "failed", named("release", "Down")),
+    "changing": ("running", "running", pgettext_lazy("release", "Changing")),
+    "serving": ("ok", "ok", pgettext_lazy("release", "Serving")),
+    "down": ("failed", "failed", pgettext_lazy("release", "Down")),
     # machines
-    "new": ("waiting", "key", named("machine", "To confirm")),
-    "unprobed": ("unknown", "unknown", named("machine", "Not probed")),
-    "ready": ("ok", "ok", named("machine", "Ready")),
-    "attention": ("warning", "warning", named("machine", "Needs attention")),
+    "new": ("waiting", "key", pgettext_lazy("machine", "To confirm")),
+    "unprobed": ("unknown", "unknown", pgettext_lazy("machine", "Not probed")),
+    "ready": ("ok", "ok", pgettext_lazy("machine", "Ready")),
+    "attention": ("warning", "warning", pgettext_lazy("machine", "Needs attention")),
     "silent": ("unreachable", "unreachable", gettext_lazy("Out of reach")),
-    "blocked": ("failed", "blocked", named("machine", "Blocked")),
-    "retired": ("unknown", "none", named("machine", "Retired")),
+    "blocked": ("failed", "blocked", pgettext_lazy("machine", "Blocked")),
+    "retired": ("unknown", "none", pgettext_lazy("machine", "Retired")),
     # preflight
-    "block": ("failed", "failed", named("preflight", "Blocks")),
-    "warn": ("warning", "warning", named("preflight", "Warns")),
-    "pass": ("ok", "ok", named("preflight", "Passes")),
+    "block": ("failed", "failed", pgettext_lazy("preflight", "Blocks")),
+    "warn": ("warning", "warning", pgettext_lazy("preflight", "Warns")),
+    "pass": ("ok", "ok", pgettext_lazy("preflight", "Passes")),
 }
 
 

@@ -87,8 +87,8 @@ function replace(fresh) {
   }
 }
 
-// The token of a form is written anew on each page.
-const text = (part) => part.innerHTML.replace(/(name="csrfmiddlewaretoken" value=")[^"]*/g, "$1");
+// The token of a form is written anew on each page; what a person has opened is no news.
+const text = (part) => part.innerHTML.replace(/(name="csrfmiddlewaretoken" value=")[^"]*/g, "$1").replaceAll(' open=""', "");
 
 function swap(here, part) {
   const ticked = new Set([...here.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.value));
