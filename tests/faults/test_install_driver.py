@@ -1,0 +1,62 @@
+"""The worker dies while a driver is installed on a simulated machine: the installer must have run once."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from django.conf import settings
+
+from hardware.inventory.models import Machine
+from jobs.logbook import replay
+from jobs.models import Job
+from jobs.services import launch
+from jobs.states import JobState, StepState
+from tests.faults.test_worker_death import start_worker, take_over
+from tests.fleet import Fleet
+from tests.hardware.simulator.test_installation import read_facts, starts
+
+
+def log_of(job: Job) -> str:
+    chunks = list(replay(job.pk, 0, 10_000))
+    positions = [chunk.position for chunk in chunks]
+    ends = [chunk.position + len(bytes(chunk.data)) for chunk in chunks]
+    assert positions == [0, *ends[:-1]]
+    return b"".join(bytes(chunk.data) for chunk in chunks).decode()
+
+
+def driver_is_being_installed(job: Job) -> bool:
+    return b"upgradePercentage:30%" in b"".join(bytes(chunk.data) for chunk in replay(job.pk, 0, 10_000))
+
+
+def machine_restarts(job: Job) -> bool:
+    step = job.steps.get(key="reboot")
+    return step.state == StepState.RUNNING and bool(step.boot_id)
+
+
+@pytest.mark.parametrize("moment", [driver_is_being_installed, machine_restarts])
+def test_a_worker_that_is_killed_while_a_driver_is_installed_starts_no_installer_twice(
+    new_fleet: Callable[..., Fleet], depot: dict[str, int], moment: Callable[[Job], bool]
+):
+    fleet = new_fleet()
+    machine: Machine = read_facts(fleet.enroll("kunpeng-01"))
+    before = machine.read.boot_id
+    params = {"driver": depot["driver"], "firmware": depot["firmware"]}
+    job = launch("install-driver", params, [machine], actor="ada")
+    worker = start_worker(job, DEPOT=str(settings.DEPOT_DIR))
+    deadline = time.monotonic() + 60
+    while not moment(job):
+        assert time.monotonic() < deadline and worker.poll() is None
+        time.sleep(0.02)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    take_over(job)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2), job.failure
+    machine.refresh_from_db()
+    assert machine.read.boot_id != before and len(machine.read.npus) == 4
+    assert len(starts(fleet, "kunpeng-01")) == 2
+    # What the installers wrote down on the machine, line by line, is what the job's log holds: no gap, no repeat.
+    written = (fleet.disk("kunpeng-01") / "var/log/ascend_seclog/ascend_install.log").read_text().splitlines()
+    assert [line for line in log_of(job).splitlines() if line.startswith(("[Driver]", "[Firmware]"))] == written
