@@ -7,7 +7,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hardware.processes import die_with_parent
 
@@ -22,6 +24,8 @@ class Child:
 
     name: str
     command: list[str]
+    # Where its output goes; to the supervisor's own when there is none.
+    log_file: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     pause: float = 0.5
     next_start: float = 0
@@ -41,7 +45,10 @@ class Child:
         if now >= self.next_start:
             self.born = now
             # A session of its own: Ctrl-C reaches the supervisor alone, which then stops them in order.
-            self.process = subprocess.Popen(self.command, preexec_fn=die_with_parent, start_new_session=True)
+            with self.log_file.open("ab") if self.log_file else nullcontext() as output:
+                self.process = subprocess.Popen(
+                    self.command, stdout=output, stderr=output, preexec_fn=die_with_parent, start_new_session=True
+                )
 
     def stop(self) -> None:
         if self.process is None or self.process.poll() is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,24 +45,35 @@ def prepare() -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
-def run(first: Sequence[Child] = (), finished: Callable[[], bool] = lambda: False) -> None:
-    """Start everything and tend it until TERM, Ctrl-C or ``finished()``; ``first`` start first and stop last."""
-    children = list(first)
+def run(
+    first: dict[str, list[str]] | None = None, finished: Callable[[], bool] = lambda: False, logs: Path | None = None
+) -> None:
+    """Start everything and tend it until TERM, Ctrl-C or ``finished()``; ``first`` start first and stop last.
+
+    With ``logs`` each process writes to a file of its own there, instead of to this one's output.
+    """
+    if logs is not None:
+        logs.mkdir(exist_ok=True)
+
+    def child(name: str, command: list[str]) -> Child:
+        return Child(name, command, logs / f"{name}.log" if logs else None)
+
+    children = [child(name, command) for name, command in (first or {}).items()]
     binary = server_binary()
     if binary:
-        children.append(Child("redis", server_command(binary)))
-    for child in children:
-        child.tend()
+        children.append(child("redis", server_command(binary)))
+    for one in children:
+        one.tend()
     if not wait_until_up():
-        for child in reversed(children):
-            child.stop()
+        for one in reversed(children):
+            one.stop()
         raise CommandError("Redis does not answer; look at REDIS_URL, or at the lines above.")
-    watch([*children, *(Child(name, command) for name, command in _commands().items())], finished)
+    watch([*children, *(child(name, command) for name, command in _commands().items())], finished)
 
 
 def _commands() -> dict[str, list[str]]:
     python = [sys.executable, "-m"]
-    celery = [*python, "celery", "-A", "console.celery"]
+    celery = [*python, "celery", "--quiet", "-A", "console.celery"]
     worker = [*celery, "worker", "--pool", "threads", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
     return {
         "web": [

@@ -21,7 +21,6 @@ from console.demo.client import Client, DemoFailed
 from console.demo.ledger import Ledger, StageRow
 from console.demo.story import Story
 from console.supervisor import stack
-from console.supervisor.children import Child
 
 MACHINES = 4
 USERNAME = "admin"
@@ -47,7 +46,7 @@ class Command(BaseCommand):
             teller = threading.Thread(target=telling.run, name="demo", daemon=True)
             teller.start()
             fleet = folder / "fleet"
-            stack.run([Child("fleet", _fleet_command(fleet))], finished=telling.ended.is_set)
+            stack.run({"fleet": _fleet_command(fleet)}, finished=telling.ended.is_set, logs=state / "logs")
             if once and not telling.ok:
                 raise CommandError(telling.failure or "the demo was stopped before its end; start it again to go on.")
 
@@ -72,7 +71,7 @@ class Telling:
             self.ok = True
         except DemoFailed as wrong:
             self.failure = str(wrong)
-        except (httpx.TransportError, OSError) as wrong:
+        except httpx.TransportError as wrong:
             self.failure = f"The console did not answer: {wrong}."
         except Exception:
             traceback.print_exc()
@@ -115,7 +114,7 @@ class Telling:
         for row in self.ledger.stages:
             print(f"{row.name:<20} {row.machines:>8} {row.seconds:>8.1f}  {'' if row.ok else 'FAILED: '}{row.proof}")
         print(f"\nThe machines are simulated: no figure here is an NPU figure. Report: {file}")
-        if self.failure:
+        if self.failure and not self.once:
             print(f"The demo did not get to its end: {self.failure}", file=sys.stderr)
         if not self.once:
             print(f"{self.address}/ · user {USERNAME} · password {self.password} · Ctrl-C ends it")
@@ -129,7 +128,8 @@ class Telling:
                 machines: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["machines"]
                 return machines
             time.sleep(0.2)
-        raise DemoFailed("The simulated machines did not come up; the lines above say why.")
+        last = (Path(settings.VAR_DIR) / "logs" / "fleet.log").read_text(errors="replace").strip().splitlines()[-1:]
+        raise DemoFailed(f"The simulated machines did not come up: {' '.join(last) or 'they gave no reason'}")
 
     def _wait_for_console(self) -> Client:
         while True:
