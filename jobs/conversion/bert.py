@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +116,7 @@ class Head:
                 weight = stored["weight"].astype(np.float32)
                 bias = stored["bias"].astype(np.float32)
                 labels = tuple(str(label) for label in stored["labels"])
-        except (ValueError, KeyError, OSError, EOFError) as error:
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ConversionRefused(
                 "head-invalid",
                 f"The head {path.name} cannot be read: {error}.",

@@ -74,7 +74,7 @@ def inspect(path: Path) -> Inspection:
     stored = {tensor.name for tensor in graph.initializer}
     beside = {
         entry.value
-        for tensor in tensors_of(graph)
+        for tensor in tensors_of(model)
         for entry in tensor.external_data
         if entry.key == "location" and entry.value != path.name
     }

@@ -90,21 +90,28 @@ def read_skeleton(path: Path) -> onnx.ModelProto:
                 "onnx-truncated", f"{path.name} is ONNX without a single node.", "Copy or export the file again."
             )
         raise _not_onnx(path, None)
-    for tensor in tensors_of(model.graph):
+    for tensor in tensors_of(model):
         extent_of(tensor, path)
     return model
 
 
-def tensors_of(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """Every tensor of a graph: initializers, attributes, and those of the graphs inside it."""
-    yield from graph.initializer
-    for node in graph.node:
+def tensors_of(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Every tensor of a model: initializers, attributes, and those of the graphs and functions inside it."""
+    yield from _tensors(model.graph)
+    for function in model.functions:
+        yield from _tensors(function)
+
+
+def _tensors(holder: onnx.GraphProto | onnx.FunctionProto) -> Iterator[TensorProto]:
+    if isinstance(holder, onnx.GraphProto):
+        yield from holder.initializer
+    for node in holder.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from tensors_of(inner)
+                yield from _tensors(inner)
 
 
 def extent_of(tensor: TensorProto, model: Path) -> Extent | None:
@@ -170,7 +177,7 @@ class _Walk:
             if inner and wire == BYTES and stop - begin > KEEP:
                 body = self.strip(begin, stop, inner, depth + 1)
                 if len(body) != stop - begin:
-                    parts += [self.data[copied:position], _key(field, BYTES), _varint(len(body)), body]
+                    parts += [self.data[copied:position], encode_key(field, BYTES), encode_varint(len(body)), body]
                     copied = next_position
             position = next_position
         parts.append(self.data[copied:end])
@@ -232,7 +239,8 @@ class _Walk:
                 raise _Nonsense
 
 
-def _varint(value: int) -> bytes:
+def encode_varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
     out = bytearray()
     while value > 0x7F:
         out.append((value & 0x7F) | 0x80)
@@ -241,8 +249,9 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _key(field: int, wire: int) -> bytes:
-    return _varint(field << 3 | wire)
+def encode_key(field: int, wire: int) -> bytes:
+    """What stands before a field's value."""
+    return encode_varint(field << 3 | wire)
 
 
 def _is_safetensors(start: bytes) -> bool:

@@ -147,3 +147,13 @@ def test_a_profile_without_a_head_a_wrong_length_and_a_wrong_flag_are_refused_be
         assert done.returncode == 2 and says in done.stderr.replace("Unrecognized", "unrecognized"), done
         assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_head_that_is_cut_off_missing_or_no_npz_is_refused(encoder, tmp_path: Path):
+    for content in (HEAD.read_bytes()[:5000], b"words", None):
+        head = tmp_path / "head.npz"
+        head.unlink(missing_ok=True)
+        if content is not None:
+            head.write_bytes(content)
+        done = run(encoder, tmp_path / "out.onnx", "--head", head)
+        assert done.returncode == 2 and "head.npz cannot be read" in done.stderr and len(done.stderr.splitlines()) == 1

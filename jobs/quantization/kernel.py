@@ -1,0 +1,251 @@
+"""Numbers into int8, block by block: read a block, scale and round it, write it, on as many threads as there are cores.
+
+A block is small enough to stay in a core's cache through all of it. Nothing larger than a few blocks is ever in memory,
+whatever the size of the weight. numpy lets go of the interpreter's lock inside each of its calls, so that plain
+threads fill the cores.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from jobs.quantization.choice import Chosen
+from jobs.quantization.errors import QuantizationRefused
+
+BLOCK = 128 * 1024
+COPY_BLOCK = 4 * 1024 * 1024
+TYPES: dict[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype("<f4"),
+    TensorProto.FLOAT16: np.dtype("<f2"),
+    TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
+}
+# Symmetric: -128 is not used, so that a weight and its opposite are equally exact.
+LARGEST = 127.0
+# A channel whose values are all below this is stored as zeros: its scale's reciprocal would not be a number.
+FAINT = 1e-35
+
+Floats = NDArray[np.float32]
+
+
+class NotFinite(Exception):
+    """A weight holds NaN or infinity."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Result:
+    """The scales [channels] of a weight that was written, and its signal-to-noise ratio in decibels."""
+
+    scales: Floats
+    snr_db: float
+
+
+class _Scratch(threading.local):
+    """A thread's own buffers, grown to the largest block that it met."""
+
+    def __init__(self) -> None:
+        self.raw = bytearray()
+        self.values = np.empty(0, np.float32)
+        self.scaled = np.empty(0, np.float32)
+        self.rounded = np.empty(0, np.float32)
+        self.bytes = np.empty(0, np.int8)
+
+    def floats(self, name: str, shape: tuple[int, int]) -> Floats:
+        buffer: Floats = getattr(self, name)
+        if buffer.size < shape[0] * shape[1]:
+            buffer = np.empty(shape[0] * shape[1], np.float32)
+            setattr(self, name, buffer)
+        return buffer[: shape[0] * shape[1]].reshape(shape)
+
+
+class Kernel:
+    """Quantizes weights from files into a file. Use as a context: it holds threads and open files."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="quantize")
+        self._scratch = _Scratch()
+        self._files: dict[str, int] = {}
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        for descriptor in self._files.values():
+            os.close(descriptor)
+
+    def quantize(self, weight: Chosen, out: int, offset: int, done: Callable[[int], None]) -> Result:
+        """Writes the weight's int8 values to `out` at `offset`, in the weight's own order.
+
+        `done` is told the bytes that were read for good. Raises NotFinite.
+        """
+        source = self._source(weight)
+        length = weight.elements // weight.channels
+        if weight.by_rows:
+            return self._rows(weight, source, length, out, offset, done)
+        return self._columns(weight, source, length, out, offset, done)
+
+    def copy(self, path: str, start: int, length: int, out: int, offset: int, done: Callable[[int], None]) -> None:
+        """Copies bytes as they are."""
+        descriptor = self._open(path)
+
+        def move(at: int) -> None:
+            size = min(COPY_BLOCK, length - at)
+            os.pwrite(out, os.pread(descriptor, size, start + at), offset + at)
+            done(size)
+
+        list(self._pool.map(move, range(0, length, COPY_BLOCK)))
+
+    def _rows(
+        self, weight: Chosen, source: _Source, length: int, out: int, offset: int, done: Callable[[int], None]
+    ) -> Result:
+        scales = np.empty(weight.channels, np.float32)
+
+        def block(span: tuple[int, int]) -> tuple[float, float]:
+            first, last = span
+            shape = (last - first, length)
+            values, scaled = source.read(self._scratch, first * length, shape), self._scratch.floats("scaled", shape)
+            np.abs(values, out=scaled)
+            mine, inverse = _scales(weight.name, scaled.max(axis=1))
+            scales[first:last] = mine
+            np.multiply(values, inverse[:, None], out=scaled)
+            noise = self._write(scaled, out, offset + first * length)
+            done(shape[0] * length * source.itemsize)
+            signal = float(np.einsum("ij,ij->", values, values))
+            return signal, float(np.dot(np.einsum("ij,ij->i", noise, noise), mine * mine))
+
+        sums = self._pool.map(block, spans(weight.channels, length))
+        return Result(scales, _decibels(list(sums)))
+
+    def _columns(
+        self, weight: Chosen, source: _Source, length: int, out: int, offset: int, done: Callable[[int], None]
+    ) -> Result:
+        width = weight.channels
+
+        def largest(span: tuple[int, int]) -> Floats:
+            shape = (span[1] - span[0], width)
+            values, scaled = source.read(self._scratch, span[0] * width, shape), self._scratch.floats("scaled", shape)
+            top: Floats = np.abs(values, out=scaled).max(axis=0)
+            return top
+
+        blocks = list(spans(length, width))
+        tops = np.zeros(width, np.float32)
+        for top in self._pool.map(largest, blocks):
+            np.maximum(tops, top, out=tops)
+        scales, inverse = _scales(weight.name, tops)
+        squares = scales * scales
+
+        def block(span: tuple[int, int]) -> tuple[float, float]:
+            shape = (span[1] - span[0], width)
+            values, scaled = source.read(self._scratch, span[0] * width, shape), self._scratch.floats("scaled", shape)
+            np.multiply(values, inverse, out=scaled)
+            noise = self._write(scaled, out, offset + span[0] * width)
+            done(shape[0] * width * source.itemsize)
+            signal = float(np.einsum("ij,ij->", values, values))
+            return signal, float(np.dot(np.einsum("ij,ij->j", noise, noise), squares))
+
+        return Result(scales, _decibels(list(self._pool.map(block, blocks))))
+
+    def _write(self, scaled: Floats, out: int, offset: int) -> Floats:
+        """Rounds, writes, and gives back the rounding errors, in units of the scale, in place of `scaled`."""
+        scratch = self._scratch
+        rounded = np.rint(scaled, out=scratch.floats("rounded", (scaled.shape[0], scaled.shape[1])))
+        if scratch.bytes.size < scaled.size:
+            scratch.bytes = np.empty(scaled.size, np.int8)
+        small = scratch.bytes[: scaled.size].reshape(scaled.shape)
+        np.copyto(small, rounded, casting="unsafe")
+        write_all(out, small.data.cast("B"), offset)
+        return np.subtract(scaled, rounded, out=scaled)
+
+    def _source(self, weight: Chosen) -> _Source:
+        kind = TYPES[weight.tensor.data_type]
+        if weight.extent is None:
+            return _Source(numpy_helper.to_array(weight.tensor).astype(np.float32).ravel(), None, 0, kind)
+        return _Source(None, self._open(str(weight.extent.path)), weight.extent.offset, kind)
+
+    def _open(self, path: str) -> int:
+        if path not in self._files:
+            self._files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._files[path]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a weight's values come from: memory, or a place in an open file."""
+
+    memory: Floats | None
+    descriptor: int | None
+    offset: int
+    kind: np.dtype[Any]
+
+    @property
+    def itemsize(self) -> int:
+        return self.kind.itemsize
+
+    def read(self, scratch: _Scratch, first: int, shape: tuple[int, int]) -> Floats:
+        """Values as float32, good until this thread's next read."""
+        count = shape[0] * shape[1]
+        if self.memory is not None:
+            return self.memory[first : first + count].reshape(shape)
+        assert self.descriptor is not None
+        size = count * self.itemsize
+        if len(scratch.raw) < size:
+            scratch.raw = bytearray(size)
+        view = memoryview(scratch.raw)[:size]
+        at = 0
+        while at < size:
+            read = os.preadv(self.descriptor, [view[at:]], self.offset + first * self.itemsize + at)
+            if not read:
+                raise QuantizationRefused(
+                    "tensor-damaged", "The model's file became shorter while it was read.", "Copy it again."
+                )
+            at += read
+        values = np.frombuffer(view, self.kind).reshape(shape)
+        if self.kind == np.float32:
+            return values
+        wide = scratch.floats("values", shape)
+        np.copyto(wide, values)
+        return wide
+
+
+def spans(rows: int, width: int) -> Iterator[tuple[int, int]]:
+    """Row ranges of about `BLOCK` values each."""
+    step = max(1, BLOCK // width)
+    return ((first, min(first + step, rows)) for first in range(0, rows, step))
+
+
+def write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    """Writes every byte, whatever a single call takes."""
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def _scales(name: str, tops: Floats) -> tuple[Floats, Floats]:
+    if not np.isfinite(tops).all():
+        raise NotFinite(name)
+    scales = tops / np.float32(LARGEST)
+    faint = tops < FAINT
+    scales[faint] = 1.0
+    return scales, (np.float32(1.0) / scales).astype(np.float32)
+
+
+def _decibels(sums: list[tuple[float, float]]) -> float:
+    signal, noise = sum(pair[0] for pair in sums), sum(pair[1] for pair in sums)
+    if not signal or not noise:
+        return 999.0
+    return round(10 * float(np.log10(signal / noise)), 2)

@@ -1,0 +1,216 @@
+"""How far a quantized model answers as its original does, and how fast: measured with ONNX Runtime on this CPU.
+
+No figure from here says anything about an NPU.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from jobs.quantization.samples import Samples
+
+# Folds DequantizeLinear on weights when the model is loaded; without it every inference dequantizes every weight anew.
+FOLD = "session.disable_quant_qdq"
+WARM, TIMED, PATIENCE_S = 3, 31, 5.0
+# Original and result one after the other; ONNX Runtime holds the file's bytes and its own packed copy.
+MEMORY_FACTOR = 3
+
+Outputs = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Original against result. Shares from 0 to 1; None where a figure makes no sense for this model.
+
+    `agreement` is how often the largest output is the same; cosine is over each row's outputs together.
+    `accuracy_*` is the share of right answers, where the samples come with them.
+    """
+
+    measured: bool
+    on: str
+    rows: int = 0
+    agreement: float | None = None
+    cosine_mean: float | None = None
+    cosine_min: float | None = None
+    largest_difference: float | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds for one inference (the median) and seconds to load. `unfolded_ms` without the folding option."""
+
+    on: str
+    threads: int
+    before_ms: float
+    after_ms: float
+    unfolded_ms: float | None
+    load_before_s: float
+    load_after_s: float
+    option: str | None
+
+
+class Unloadable(Exception):
+    """ONNX Runtime does not load or run a model."""
+
+
+class Session:
+    """A model that ONNX Runtime has loaded. Raises Unloadable."""
+
+    def __init__(self, path: Path, *, fold: bool) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads()
+        # Spinning threads would measure who else is on this machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if fold:
+            options.add_session_config_entry(FOLD, "1")
+        began = time.perf_counter()
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own classes share no base below Exception
+            raise Unloadable(_first_line(error)) from error
+        self.load_seconds = time.perf_counter() - began
+
+    def run(self, feed: dict[str, NDArray[Any]]) -> Outputs:
+        try:
+            outputs: Outputs = self._session.run(None, feed)
+        except Exception as error:
+            raise Unloadable(_first_line(error)) from error
+        return outputs
+
+    def milliseconds(self, feed: dict[str, NDArray[Any]]) -> float:
+        """The median of a few runs on one row."""
+        for _ in range(WARM):
+            self.run(feed)
+        times: list[float] = []
+        while len(times) < TIMED and (len(times) < 3 or sum(times) < PATIENCE_S):
+            began = time.perf_counter()
+            self.run(feed)
+            times.append(time.perf_counter() - began)
+        return round(median(times) * 1000, 3)
+
+
+def compare(
+    original: Path, result: Path, samples: Samples, tell: Callable[[str], None], *, folds: bool
+) -> tuple[Agreement, Latency | None]:
+    """Runs both on the samples, one model in memory at a time.
+
+    Raises Unloadable when the result does not run although the original does. An original that does not run itself
+    (operators of another runtime, made-up inputs that do not fit) is told as not measured.
+    """
+    needed = MEMORY_FACTOR * max(_size(original), _size(result))
+    free = available_memory()
+    if free is not None and needed > free:
+        return Agreement(False, f"not measured: needs about {needed >> 20} MiB of memory, {free >> 20} are free"), None
+    try:
+        before = Session(original, fold=False)
+        wanted = [before.run(feed) for feed in samples.feeds]
+        before_ms, load_before = before.milliseconds(samples.feeds[0]), before.load_seconds
+        del before
+    except Unloadable as error:
+        return Agreement(False, f"not measured: ONNX Runtime does not run the original on this input ({error})"), None
+    tell(f"original: {before_ms} ms on this CPU")
+    after = Session(result, fold=folds)
+    got = [after.run(feed) for feed in samples.feeds]
+    after_ms, load_after = after.milliseconds(samples.feeds[0]), after.load_seconds
+    del after
+    unfolded = Session(result, fold=False).milliseconds(samples.feeds[0]) if folds else None
+    latency = Latency(
+        on="CPU",
+        threads=threads(),
+        before_ms=before_ms,
+        after_ms=after_ms,
+        unfolded_ms=unfolded,
+        load_before_s=round(load_before, 3),
+        load_after_s=round(load_after, 3),
+        option=f"{FOLD}=1" if folds else None,
+    )
+    return agreement_of(wanted, got, samples), latency
+
+
+def agreement_of(wanted: list[Outputs], got: list[Outputs], samples: Samples) -> Agreement:
+    """The figures over rows of outputs."""
+    cosines = [_cosine(one, other) for one, other in zip(wanted, got, strict=True)]
+    differences = [
+        float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
+        for one, other in zip(wanted, got, strict=True)
+        for a, b in zip(one, other, strict=True)
+        if a.size and a.shape == b.shape and np.issubdtype(a.dtype, np.floating)
+    ]
+    known = [cosine for cosine in cosines if cosine is not None]
+    before, after = [_answers(rows) for rows in wanted], [_answers(rows) for rows in got]
+    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
+    right: dict[str, float] = {}
+    if samples.labels is not None and len(pairs) == len(wanted):
+        for name, answers in (("before", [a for a, _ in pairs]), ("after", [b for _, b in pairs])):
+            hits = [answer.ravel()[0] == label for answer, label in zip(answers, samples.labels, strict=True)]
+            right[name] = round(float(np.mean(hits)), 4)
+    return Agreement(
+        measured=True,
+        on=samples.origin,
+        rows=len(wanted),
+        agreement=round(float(np.mean(np.concatenate([(a == b).ravel() for a, b in pairs]))), 4) if pairs else None,
+        cosine_mean=round(float(np.mean(known)), 6) if known else None,
+        cosine_min=round(float(np.min(known)), 6) if known else None,
+        largest_difference=round(max(differences), 6) if differences else None,
+        accuracy_before=right.get("before"),
+        accuracy_after=right.get("after"),
+    )
+
+
+def _answers(outputs: Outputs) -> NDArray[np.int64] | None:
+    """The largest value's place in the first output that has classes; None where none has."""
+    for output in outputs:
+        if np.issubdtype(output.dtype, np.floating) and output.ndim >= 2 and output.shape[-1] > 1:
+            best: NDArray[np.int64] = np.asarray(output.argmax(axis=-1))
+            return best
+    return None
+
+
+def _cosine(wanted: Outputs, got: Outputs) -> float | None:
+    pairs = [
+        (a.astype(np.float64).ravel(), b.astype(np.float64).ravel())
+        for a, b in zip(wanted, got, strict=True)
+        if a.size and a.shape == b.shape and np.issubdtype(a.dtype, np.floating)
+    ]
+    if not pairs:
+        return None
+    one, other = np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
+    size = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / size if size else float(not one.any() and not other.any())
+
+
+def threads() -> int:
+    """Half of the cores, as the serving process takes them."""
+    return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+
+
+def available_memory() -> int | None:
+    """Bytes that may be taken without swapping, as the kernel estimates it."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _size(path: Path) -> int:
+    """The model's bytes, with those beside it that a model of ours would have."""
+    beside = path.with_name(f"{path.name}.data")
+    return path.stat().st_size + (beside.stat().st_size if beside.exists() else 0)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,243 @@
+"""The graph with quantized weights in it. The weights' bytes come later: here they are only named and given shapes.
+
+int8-weight puts DequantizeLinear behind the int8 weight and lets its output have the weight's old name, so that
+whoever reads the weight goes on reading it, bodies of If and Loop included. Before opset 13 DequantizeLinear knows no
+axis: Cast and Mul do the same there. int8-dynamic multiplies in integers where it can, with activations quantized at
+run time, and is int8-weight for the rest. An embedding table is gathered as int8 and scaled row by row in both:
+otherwise a runtime would make the whole table float before it takes a few rows. See docs/decisions/0004.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from jobs.quantization.choice import STANDARD, Chosen, int_of, ints_of, nodes_of
+
+SCHEMES = ("int8-weight", "int8-dynamic")
+# 255 x 127 summed this often still fits int32.
+LONGEST_SUM = 66_000
+AXIS_OPSET = 13
+
+
+@dataclass
+class Planned:
+    """A tensor that is still to be written: a weight's int8 values, or its scales in the shape `dims`."""
+
+    name: str
+    dims: tuple[int, ...]
+    data_type: int
+    weight: Chosen
+
+    @property
+    def is_scale(self) -> bool:
+        return self.data_type == TensorProto.FLOAT
+
+    @property
+    def bytes(self) -> int:
+        return self.weight.channels * 4 if self.is_scale else self.weight.elements
+
+
+@dataclass
+class Rewriter:
+    """Rewrites one model's main graph in place; `planned` is what it now refers to."""
+
+    model: onnx.ModelProto
+    chosen: dict[str, Chosen]
+    scheme: str
+    opset: int
+    planned: dict[str, Planned] = field(default_factory=dict)
+    integer_products: int = 0
+
+    def __post_init__(self) -> None:
+        graph = self.model.graph
+        self._taken = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+        for node, _ in nodes_of(graph):
+            self._taken.update((*node.input, *node.output))
+        self._labels: set[str] = {node.name for node, _ in nodes_of(graph)}
+        self._activations: dict[str, tuple[str, str, str]] = {}
+        self._turned: dict[str, str] = {}
+        self._names: dict[tuple[str, str], str] = {}
+
+    def run(self) -> list[Planned]:
+        """Rewrites, and gives what is to be written, each weight's values once."""
+        graph = self.model.graph
+        flips = self._flips()
+        body: list[onnx.NodeProto] = []
+        for node in graph.node:
+            if node.op_type == "Constant" and node.output and node.output[0] in self.chosen:
+                continue
+            body.extend(self._gathered(node) or self._product(node, flips) or [node])
+        body = self._without_idle(body, set(flips))
+        needed = {name for node in body for name in _names_read(node)}
+        front = [part for name, weight in self.chosen.items() if name in needed for part in self._dequantized(weight)]
+        kept = [tensor for tensor in graph.initializer if tensor.name not in self.chosen]
+        inputs = [value for value in graph.input if value.name not in self.chosen]
+        for holder, values in ((graph.node, front + body), (graph.initializer, kept), (graph.input, inputs)):
+            copies = [type(value).FromString(value.SerializeToString()) for value in values]
+            del holder[:]
+            holder.extend(copies)
+        # Before IR 4 every initializer had to be an input as well; the new ones are not.
+        self.model.ir_version = max(self.model.ir_version, 4)
+        return list(self.planned.values())
+
+    def _flips(self) -> dict[str, str]:
+        """Outputs of Transpose that are a chosen weight's transpose, and that weight."""
+        return {
+            node.output[0]: node.input[0]
+            for node in self.model.graph.node
+            if node.op_type == "Transpose"
+            and node.domain in STANDARD
+            and node.input[0] in self.chosen
+            and len(self.chosen[node.input[0]].shape) == 2
+            and (ints_of(node, "perm") or [1, 0]) == [1, 0]
+        }
+
+    def _gathered(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        weight = self.chosen.get(node.input[0]) if node.op_type == "Gather" and node.domain in STANDARD else None
+        if weight is None or len(weight.shape) != 2 or weight.axis != 0 or int_of(node, "axis", 0) not in (0, -2):
+            return []
+        column = self._scale(weight, (weight.channels, 1))
+        rows, factors = self._fresh(f"{node.output[0]}_rows"), self._fresh(f"{node.output[0]}_factors")
+        wide, out = self._fresh(f"{node.output[0]}_wide"), node.output[0]
+        result = out if weight.tensor.data_type == TensorProto.FLOAT else self._fresh(f"{out}_float")
+        nodes = [
+            self._node("Gather", [self._values(weight), node.input[1]], rows, axis=0),
+            self._node("Gather", [column, node.input[1]], factors, axis=0),
+            self._node("Cast", [rows], wide, to=TensorProto.FLOAT),
+            self._node("Mul", [wide, factors], result),
+        ]
+        return nodes + self._narrowed(result, out, weight)
+
+    def _product(self, node: onnx.NodeProto, flips: dict[str, str]) -> list[onnx.NodeProto]:
+        if self.scheme != "int8-dynamic" or node.domain not in STANDARD or node.op_type not in ("MatMul", "Gemm"):
+            return []
+        gemm = node.op_type == "Gemm"
+        plain = {"alpha": 1.0, "beta": 1.0}
+        if gemm and (int_of(node, "transA", 0) or any(a.f != plain[a.name] for a in node.attribute if a.name in plain)):
+            return []
+        name = node.input[1]
+        weight = self.chosen.get(flips.get(name, name))
+        turned = (name in flips) != (gemm and bool(int_of(node, "transB", 0)))
+        if weight is None or len(weight.shape) != 2 or weight.axis != (0 if turned else 1):
+            return []
+        if weight.shape[1 if turned else 0] > LONGEST_SUM:
+            return []
+        self.integer_products += 1
+        nodes: list[onnx.NodeProto] = []
+        values = self._turn(weight, nodes) if turned else self._values(weight)
+        quantized, scale, zero = self._activation(node.input[0], weight, nodes)
+        out = node.output[0]
+        total, floats = self._fresh(f"{out}_integers"), self._fresh(f"{out}_unscaled")
+        factors = self._fresh(f"{out}_factors")
+        bias = node.input[2] if gemm and len(node.input) > 2 else ""
+        narrow = weight.tensor.data_type != TensorProto.FLOAT
+        scaled = self._fresh(f"{out}_scaled") if narrow or bias else out
+        nodes += [
+            self._node("MatMulInteger", [quantized, values, zero], total),
+            self._node("Cast", [total], floats, to=TensorProto.FLOAT),
+            self._node("Mul", [scale, self._scale(weight, (weight.channels,))], factors),
+            self._node("Mul", [floats, factors], scaled),
+        ]
+        before_bias = self._fresh(f"{out}_unbiased") if narrow and bias else out
+        nodes += self._narrowed(scaled, before_bias, weight)
+        if bias:
+            nodes.append(self._node("Add", [before_bias if narrow else scaled, bias], out))
+        return nodes
+
+    def _activation(self, name: str, weight: Chosen, nodes: list[onnx.NodeProto]) -> tuple[str, str, str]:
+        """An activation as uint8 with scale and zero point; made once, by its first reader."""
+        if name not in self._activations:
+            made = tuple(self._fresh(f"{name}_{part}") for part in ("quantized", "scale", "zero"))
+            source = name
+            if weight.tensor.data_type != TensorProto.FLOAT:
+                source = self._fresh(f"{name}_float")
+                nodes.append(self._node("Cast", [name], source, to=TensorProto.FLOAT))
+            label = self._label(f"{name}_DynamicQuantizeLinear")
+            nodes.append(helper.make_node("DynamicQuantizeLinear", [source], list(made), name=label))
+            self._activations[name] = (made[0], made[1], made[2])
+        return self._activations[name]
+
+    def _turn(self, weight: Chosen, nodes: list[onnx.NodeProto]) -> str:
+        """The weight's int8 values transposed: a constant for every runtime, which turns it once."""
+        if weight.name not in self._turned:
+            self._turned[weight.name] = self._fresh(f"{weight.name}_turned")
+            nodes.append(self._node("Transpose", [self._values(weight)], self._turned[weight.name], perm=[1, 0]))
+        return self._turned[weight.name]
+
+    def _dequantized(self, weight: Chosen) -> list[onnx.NodeProto]:
+        """The weight under its own name, from its int8 values."""
+        result = weight.name
+        if weight.tensor.data_type != TensorProto.FLOAT:
+            result = self._fresh(f"{weight.name}_float")
+        values = self._values(weight)
+        if self.opset >= AXIS_OPSET:
+            scale = self._scale(weight, (weight.channels,))
+            nodes = [self._node("DequantizeLinear", [values, scale], result, axis=weight.axis)]
+        else:
+            sizes = [1] * len(weight.shape)
+            sizes[weight.axis] = weight.channels
+            scale, wide = self._scale(weight, tuple(sizes)), self._fresh(f"{weight.name}_wide")
+            nodes = [
+                self._node("Cast", [values], wide, to=TensorProto.FLOAT),
+                self._node("Mul", [wide, scale], result),
+            ]
+        return nodes + self._narrowed(result, weight.name, weight)
+
+    def _narrowed(self, source: str, out: str, weight: Chosen) -> list[onnx.NodeProto]:
+        """A Cast to the weight's own type, where that is not float32."""
+        if weight.tensor.data_type == TensorProto.FLOAT:
+            return []
+        return [self._node("Cast", [source], out, to=weight.tensor.data_type)]
+
+    def _values(self, weight: Chosen) -> str:
+        return self._plan(weight, "quantized", weight.shape, TensorProto.INT8)
+
+    def _scale(self, weight: Chosen, dims: tuple[int, ...]) -> str:
+        role = "scale" if len(dims) == 1 else "scale_" + "x".join(map(str, dims))
+        return self._plan(weight, role, dims, TensorProto.FLOAT)
+
+    def _plan(self, weight: Chosen, role: str, dims: tuple[int, ...], data_type: int) -> str:
+        key = (weight.name, role)
+        if key not in self._names:
+            name = self._names[key] = self._fresh(f"{weight.name}_{role}")
+            self.planned[name] = Planned(name, dims, data_type, weight)
+        return self._names[key]
+
+    def _without_idle(self, nodes: list[onnx.NodeProto], idle: set[str]) -> list[onnx.NodeProto]:
+        """Drops Transpose nodes that nothing reads any more."""
+        read = {name for node in nodes for name in _names_read(node)}
+        read.update(value.name for value in self.model.graph.output)
+        return [node for node in nodes if not (node.output and node.output[0] in idle and node.output[0] not in read)]
+
+    def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
+        return helper.make_node(operator, inputs, [output], name=self._label(f"{output}_{operator}"), **attributes)
+
+    def _fresh(self, wanted: str) -> str:
+        return _unused(wanted, self._taken)
+
+    def _label(self, wanted: str) -> str:
+        return _unused(wanted, self._labels)
+
+
+def _unused(wanted: str, taken: set[str]) -> str:
+    name, count = wanted, 1
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    taken.add(name)
+    return name
+
+
+def _names_read(node: onnx.NodeProto) -> Iterable[str]:
+    """Every name that a node reads, in its bodies as well; a body's outputs may be outer names."""
+    yield from node.input
+    for attribute in node.attribute:
+        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            for inner in body.node:
+                yield from _names_read(inner)
+            yield from (value.name for value in body.output)
