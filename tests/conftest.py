@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-pytest_plugins = ["tests.machines", "tests.fleet"]
+pytest_plugins = ["tests.machines", "tests.fleet", "tests.redis_server"]
 
 
 def pytest_configure() -> None:

@@ -20,35 +20,13 @@ from django.test import Client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from console.supervisor.redis import server_binary, server_command, wait_until_up
 from hardware.inventory.models import Credential, Machine
 from jobs.leases import Lease, claim
 from jobs.logbook import append
 from jobs.models import Job, JobStep
 from jobs.services import launch
 from tests import command_kind
-
-
-class Redis:
-    def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        binary = server_binary()
-        assert binary, "these tests start a Redis of their own: unset REDIS_URL"
-        self.process = subprocess.Popen(server_command(binary))
-        assert wait_until_up()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture
-def redis_server() -> Iterator[Redis]:
-    made = Redis()
-    yield made
-    made.kill()
+from tests.redis_server import Redis
 
 
 @dataclass

@@ -10,7 +10,8 @@ from websockets.exceptions import InvalidStatus
 from jobs import checkpoints
 from jobs.models import Job
 from jobs.states import JobState, StepState
-from tests.console.realtime.conftest import Reader, Redis, Web, Written, close_code
+from tests.console.realtime.conftest import Reader, Web, Written, close_code
+from tests.redis_server import Redis
 
 
 def path(written: Written, after: int = 0) -> str:
