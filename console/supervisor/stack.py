@@ -83,6 +83,7 @@ def _commands() -> dict[str, list[str]]:
         # Jobs wait in the worker's event loop, not in its threads: a few threads are enough.
         "machines": [*worker, "-Q", "machines", "-c", "4", "-n", "machines@%h"],
         "compute": [*worker, "-Q", "compute", "-c", "1", "-n", "compute@%h"],
+        "collector": [sys.executable, str(settings.BASE_DIR / "manage.py"), "collect"],
         "beat": [
             *celery, "beat", "--loglevel", "WARNING", "--pidfile", "", "--schedule", str(settings.VAR_DIR / "beat"),
         ],

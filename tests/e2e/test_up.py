@@ -39,6 +39,7 @@ class Console:
             "-Q compute": "compute",
             "granian": "web",
             "beat": "beat",
+            "manage.py collect": "collector",
             "unixsocket": "redis",
         }
         found = {}
@@ -141,7 +142,7 @@ def test_a_job_goes_through_api_broker_worker_and_machine_and_its_failure_is_exp
 
 def test_a_killed_worker_and_an_emptied_redis_only_delay(console, enrolled):
     before = console.children()
-    assert set(before) == {"redis", "web", "machines", "compute", "beat"}
+    assert set(before) == {"redis", "web", "machines", "compute", "collector", "beat"}
     os.kill(before["machines"], signal.SIGKILL)
     os.kill(before["redis"], signal.SIGKILL)
     job = launch_and_wait(console.client, "second", 60)
