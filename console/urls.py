@@ -1,9 +1,13 @@
 from django.urls import include, path
 
 from console.access.pages import Login, Logout
+from console.demo.supportbot.pages import support_bot
 from console.pages import overview
 from console.preferences import preferences
 from hardware.inventory import pages as machines
+from jobs import pages as jobs
+from jobs.depot import pages as depot
+from jobs.newjob import new as new_job
 
 urlpatterns = [
     path("", overview, name="overview"),
@@ -15,5 +19,14 @@ urlpatterns = [
     path("machines/<str:name>/", machines.machine, name="machine"),
     path("machines/<str:name>/probe/", machines.probe_now, name="machine-probe"),
     path("machines/<str:name>/confirm/", machines.confirm_key, name="machine-confirm"),
+    path("jobs/", jobs.history, name="jobs"),
+    path("jobs/new/", new_job, name="job-new"),
+    path("jobs/<int:pk>/", jobs.job, name="job"),
+    path("jobs/<int:pk>/cancel/", jobs.cancel, name="job-cancel"),
+    path("jobs/<int:pk>/log.txt", jobs.log_text, name="job-log"),
+    path("depot/", depot.depot, name="depot"),
+    path("depot/<int:pk>/verify/", depot.check, name="depot-verify"),
+    path("depot/<int:pk>/uses/", depot.uses, name="depot-uses"),
+    path("scenarios/support-bot/", support_bot, name="support-bot"),
     path("api/v1/", include("console.api.urls")),
 ]

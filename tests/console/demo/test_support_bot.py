@@ -13,6 +13,7 @@ from hardware.inventory.models import Machine
 from jobs.depot.models import Artifact
 from jobs.rollout.models import Deployment, Release
 from tests.console.demo.service import served
+from tests.console.pages import Page, sign_in
 
 ANSWER = {
     "results": [
@@ -107,3 +108,14 @@ def test_an_empty_or_endless_question_is_refused_at_its_field(client, text):
 
 def test_the_sample_questions_are_ten_and_each_has_its_intent():
     assert len(questions()) == 10 and all(set(question) == {"text", "intent"} for question in questions())
+
+
+def test_the_page_says_what_serves_and_what_to_do_when_nothing_does(live_server, machine):
+    site = sign_in(live_server.url, User.objects.create_user("ada"))
+    assert "No machine serves the support bot" in Page(site.get("/scenarios/support-bot/")).text
+    machine.simulated = True
+    machine.save()
+    serve(machine, 8000)
+    page = Page(site.get("/scenarios/support-bot/"))
+    assert "A figure from a simulated machine is not an NPU figure." in page.text
+    assert page.source.count("data-sample=") == 10 and "support-bot:1.0" in page.text

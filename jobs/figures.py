@@ -1,0 +1,108 @@
+"""What a job's report says, as figures with their units; the manual's claim beside those that it makes one about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+
+@dataclass
+class Figure:
+    """``manual`` is what the handbook claims for it, empty where it claims nothing."""
+
+    label: str
+    measured: str
+    detail: str = ""
+    manual: str = ""
+
+
+@dataclass
+class Result:
+    """``rest`` is what the report says beyond the figures, as it says it."""
+
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    rest: list[tuple[str, str]] = field(default_factory=list)
+    simulated: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.artifacts or self.figures or self.rest)
+
+
+# What the manual claims of quantization (by bits of the weights): size, and accuracy.
+_SIZE_CLAIMS = {8: gettext_lazy("13 GB to 1.6 GB"), 4: gettext_lazy("1/8 of the size")}
+_ACCURACY_CLAIMS = {8: gettext_lazy("98.7 % of accuracy kept"), 4: gettext_lazy("2 % lost at most")}
+_BEFORE = ("bytes_before", "source_bytes", "size_before", "original_bytes", "input_bytes")
+_AFTER = ("bytes_after", "bytes", "size_after", "output_bytes")
+_AGREEMENT = ("agreement", "top1_agreement", "same_label")
+
+
+def of_result(result: dict[str, Any], *, simulated: bool = False) -> Result:
+    """A job's result as its page shows it."""
+    report = dict(result.get("report") or {})
+    made = Result(artifacts=list(result.get("artifacts") or ()), simulated=simulated)
+    bits = _bits(str(report.get("scheme", "")))
+    before, after = _take(report, _BEFORE), _take(report, _AFTER)
+    if before and after:
+        ratio = f"{before / after:.2f} x"
+        detail = _("%(before)s to %(after)s") % {"before": size(before), "after": size(after)}
+        made.figures.append(
+            Figure(_("Smaller by"), ratio, detail, str(_SIZE_CLAIMS.get(bits, "")) if bits is not None else "")
+        )
+    elif after:
+        made.figures.append(Figure(_("Size"), size(after), _("%(count)s bytes") % {"count": f"{int(after):,}"}))
+    agreement = _take(report, _AGREEMENT)
+    if agreement is not None:
+        detail = _("answers as the original does")
+        samples = _take(report, ("samples", "texts", "calibration_samples"))
+        if samples:
+            detail = _("answers as the original does, on %(count)s inputs") % {"count": f"{int(samples):,}"}
+        claim = str(_ACCURACY_CLAIMS.get(bits, "")) if bits is not None else ""
+        made.figures.append(Figure(_("Agreement"), f"{agreement:.1%}".replace("%", " %"), detail, claim))
+    parameters = _take(report, ("parameters",))
+    if parameters:
+        made.figures.append(Figure(_("Parameters"), f"{parameters / 1e6:.1f} M"))
+    seconds = _take(report, ("seconds",))
+    if seconds is not None:
+        made.figures.append(Figure(_("Took"), _("%(n)s s") % {"n": f"{seconds:.1f}"}, _("on the console")))
+    made.rest = [(name, _said(value)) for name, value in report.items() if value not in (None, "", [], {})]
+    return made
+
+
+def size(count: float) -> str:
+    """Bytes in binary units."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def _bits(scheme: str) -> int | None:
+    return next((bits for bits in (4, 8) if f"int{bits}" in scheme), None)
+
+
+def _take(report: dict[str, Any], names: tuple[str, ...]) -> float | None:
+    """The first of these that is a number; it is then no part of the rest."""
+    for name in names:
+        value = report.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            del report[name]
+            return float(value)
+    return None
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_said(item)}" for key, item in list(value.items())[:12])
+    if isinstance(value, list):
+        shown = ", ".join(_said(item) for item in value[:8])
+        return shown if len(value) <= 8 else _("%(shown)s and %(count)s more") % {
+            "shown": shown, "count": len(value) - 8,
+        }  # fmt: skip
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

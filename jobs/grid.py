@@ -1,0 +1,258 @@
+"""A job's steps as a grid: machines down, steps across; and what went wrong in it, per machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from jobs import forms
+from jobs.models import Job, JobStep
+from jobs.states import DONE_STEPS, StepState
+
+# Rows shown at once; a larger grid shows what is not done first.
+ROWS = 50
+# The worse of two states of a lane comes first.
+_WORST = (
+    StepState.ERRORED, StepState.FAILED, StepState.INTERRUPTED, StepState.UNREACHABLE, StepState.CANCELLED,
+    StepState.RUNNING,
+)  # fmt: skip
+_BROKEN = (StepState.FAILED, StepState.ERRORED, StepState.INTERRUPTED)
+
+
+@dataclass
+class Cell:
+    """``words`` is the short text in the cell, ``None`` for a step that this lane does not have."""
+
+    step: JobStep | None
+    words: str = ""
+    label: str = ""
+
+
+@dataclass
+class Row:
+    machine: str | None
+    state: str
+    cells: list[Cell]
+
+
+@dataclass
+class Table:
+    """One or more stages that have the same steps."""
+
+    titles: list[str]
+    columns: list[tuple[str, str]]
+    rows: list[Row]
+    hidden: int = 0
+
+
+@dataclass
+class Fault:
+    """One failed step and all the machines it failed on in the same way."""
+
+    machines: list[str | None]
+    title: str
+    step: JobStep
+    what: str
+    cause: str
+    mend: str
+    code: str
+    tried: list[str]
+    retry_url: str = ""
+    line: str = ""
+
+
+@dataclass
+class Progress:
+    """Lanes by machine: done, failed, all."""
+
+    done: int = 0
+    failed: int = 0
+    total: int = 0
+    running: list[JobStep] = field(default_factory=list)
+
+
+def tables(steps: Sequence[JobStep], *, whole: bool = False) -> list[Table]:
+    """The grid's tables. Stages next to each other with the same steps share one."""
+    made: list[Table] = []
+    titled = _stage_titles(steps)
+    for number, staged in groupby(steps, key=lambda step: step.stage):
+        lanes = [list(lane) for _number, lane in groupby(staged, key=lambda step: step.lane)]
+        lanes = [[step for step in lane if not step.compensates or step.state != StepState.PENDING] for lane in lanes]
+        columns = _columns(lanes)
+        if not made or [key for key, _title in made[-1].columns] != [key for key, _title in columns]:
+            made.append(Table([], columns, []))
+        made[-1].titles.append(titled.get(number, ""))
+        made[-1].rows += [_row(lane, columns) for lane in lanes]
+    for table in made:
+        if len(table.rows) > ROWS and not whole:
+            shown = sorted(table.rows, key=lambda row: row.state in DONE_STEPS)[:ROWS]
+            table.hidden = len(table.rows) - len(shown)
+            table.rows = shown
+    return made
+
+
+def progress(steps: Sequence[JobStep]) -> Progress:
+    """Counted by lane: a machine that has several is done with each."""
+    found = Progress()
+    for _place, lane in groupby(steps, key=lambda step: (step.stage, step.lane)):
+        mine = [step for step in lane if not step.compensates]
+        state = _lane_state(mine)
+        found.total += 1
+        found.done += state == StepState.SUCCEEDED
+        found.failed += state in _BROKEN
+        found.running += [step for step in mine if step.state in (StepState.RUNNING, StepState.UNREACHABLE)]
+    return found
+
+
+def faults(job: Job, steps: Sequence[JobStep]) -> list[Fault]:
+    """What went wrong, once for each cause, with the machines that share it."""
+    found: dict[tuple[str, str, str], Fault] = {}
+    for step in steps:
+        if step.state not in _BROKEN or not step.failure:
+            continue
+        machine = step.machine.name if step.machine else None
+        # The cause names the machine it speaks of; without its name the causes of several can be the same.
+        kind = step.failure["cause"].replace(machine or "\0", "")
+        made = found.get((step.key, step.failure["code"], kind))
+        if made is not None:
+            made.machines.append(machine)
+            continue
+        found[step.key, step.failure["code"], kind] = Fault(
+            machines=[machine],
+            title=step.title,
+            step=step,
+            what=_what(step),
+            cause=step.failure["cause"],
+            mend=step.failure["mend"],
+            code=step.failure["code"],
+            tried=_tried(job, step, steps),
+        )
+    for fault in found.values():
+        query = {
+            "kind": job.kind,
+            "machine": [name for name in fault.machines if name] or [m.name for m in job.machines.all()],
+        }
+        fault.retry_url = f"{reverse('job-new')}?{urlencode(query | forms.query(job.params), doseq=True)}"
+    return list(found.values())
+
+
+def _stage_titles(steps: Sequence[JobStep]) -> dict[int, str]:
+    if not steps:
+        return {}
+    return {number: _(stage["title"]) for number, stage in enumerate(steps[0].job.plan["stages"])}
+
+
+def _columns(lanes: list[list[JobStep]]) -> list[tuple[str, str]]:
+    """(key, title) in the order of the longest lane; steps that only others have come behind."""
+    keys: dict[str, str] = {}
+    for lane in sorted(lanes, key=len, reverse=True):
+        for step in lane:
+            keys.setdefault(step.key, step.title)
+    return list(keys.items())
+
+
+def _row(lane: list[JobStep], columns: list[tuple[str, str]]) -> Row:
+    by_key = {step.key: step for step in lane}
+    machine = lane[0].machine.name if lane and lane[0].machine else None
+    cells = [_cell(by_key.get(key), machine) for key, _title in columns]
+    return Row(machine, _lane_state([step for step in lane if not step.compensates]), cells)
+
+
+def _cell(step: JobStep | None, machine: str | None) -> Cell:
+    if step is None:
+        return Cell(None)
+    state = StepState(step.state)
+    words = _words(step, state)
+    where = machine or _("Console")
+    return Cell(step, words, f"{where}, {step.title}: {state.label}" + (f", {words}" if words else ""))
+
+
+def _words(step: JobStep, state: StepState) -> str:
+    match state:
+        case StepState.PENDING:
+            return ""
+        case StepState.RUNNING:
+            return f"{step.progress:.0%}" if step.progress else clock(since(step.started_at))
+        case StepState.UNREACHABLE:
+            return _("link cut")
+        case StepState.SKIPPED:
+            return _("not needed")
+        case StepState.FAILED if step.exit_status:
+            return _("exit %(status)s") % {"status": step.exit_status}
+        case StepState.SUCCEEDED:
+            return clock((step.ended_at or timezone.now()) - step.started_at) if step.started_at else ""
+        case _:
+            return str(state.label)
+
+
+def _lane_state(steps: Sequence[JobStep]) -> str:
+    states = [step.state for step in steps]
+    for state in _WORST:
+        if state in states:
+            return state
+    if all(state in DONE_STEPS for state in states):
+        return StepState.SUCCEEDED
+    return StepState.RUNNING if any(state in DONE_STEPS for state in states) else StepState.PENDING
+
+
+def _what(step: JobStep) -> str:
+    number = step.position + 1
+    took = clock(step.ended_at - step.started_at) if step.started_at and step.ended_at else ""
+    if step.exit_status is not None and took:
+        return _("Step %(number)s, %(title)s, ended with exit code %(status)s after %(time)s.") % {
+            "number": number, "title": step.title, "status": step.exit_status, "time": took,
+        }  # fmt: skip
+    if step.state == StepState.INTERRUPTED:
+        return _("Step %(number)s, %(title)s, was cut by a restart of the machine.") % {
+            "number": number, "title": step.title,
+        }  # fmt: skip
+    return _("Step %(number)s, %(title)s, did not end as it must.") % {"number": number, "title": step.title}
+
+
+def _tried(job: Job, step: JobStep, steps: Sequence[JobStep]) -> list[str]:
+    """What the console did about it, and what it left as it is."""
+    lane = [other for other in steps if (other.stage, other.lane) == (step.stage, step.lane)]
+    said = []
+    if job.attempt > 1:
+        said.append(
+            _("The job was taken over %(count)s times; nothing was started twice.") % {"count": job.attempt - 1}
+        )
+    undone = [other for other in lane if other.compensates]
+    for other in undone:
+        said.append(f"{other.title}: {StepState(other.state).label}.")
+    kept = [other.title for other in lane if other.state == StepState.SUCCEEDED and not other.compensates]
+    if kept:
+        said.append(_("Done before and kept: %(steps)s.") % {"steps": "; ".join(kept)})
+    if not undone:
+        said.append(_("It was not tried again by itself, and nothing was taken back."))
+    return said
+
+
+def since(moment: datetime | None) -> timedelta:
+    return timezone.now() - moment if moment else timedelta()
+
+
+def clock(span: timedelta) -> str:
+    """A duration that keeps its place in a narrow cell: ``19 s``, ``3:07``, ``1:02:11``."""
+    total = max(0, round(span.total_seconds()))
+    if total < 60:
+        return _("%(n)s s") % {"n": total}
+    hours, rest = divmod(total, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def finished(steps: Sequence[JobStep]) -> list[dict[str, Any]]:
+    """Steps that are done or begun, as the question before a cancellation names them."""
+    return [
+        {"step": step, "machine": step.machine.name if step.machine else None}
+        for step in steps
+        if step.state != StepState.PENDING
+    ]

@@ -1,0 +1,138 @@
+"""The pages of jobs: their history, one of them live, the question before a cancellation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods
+
+from hardware.inventory.models import Machine
+from jobs import figures, grid, logtext, planview, registry
+from jobs.history import Filters
+from jobs.models import Job, JobStep, MachineLock
+from jobs.services import cancel as cancel_job
+from jobs.states import ENDED, UNSTARTED, JobState, StepState
+
+
+@require_GET
+def history(request: HttpRequest) -> HttpResponse:
+    """All jobs, newest first; with ``?part=rows`` the table alone, for a page that is already open."""
+    filters = Filters(request.GET)
+    page = filters.page()
+    names = _titles()
+    context = {
+        "rows": [_row(job, names) for job in page.jobs],
+        "page": page,
+        "filters": filters,
+        "kinds": names,
+        "states": JobState.choices,
+        "machine_names": Machine.objects.values_list("name", flat=True)[:500],
+        "hidden": 0 if page.jobs else Job.objects.count(),
+    }
+    return render(request, "jobs/rows.html" if request.GET.get("part") == "rows" else "jobs/history.html", context)
+
+
+@require_GET
+def job(request: HttpRequest, pk: int) -> HttpResponse:
+    """One job. ``?part=live`` gives what changes while it runs, ``?all=1`` every row of a large grid."""
+    found = get_object_or_404(Job.objects.select_related("waits_for").prefetch_related("machines"), pk=pk)
+    steps = list(JobStep.objects.filter(job=found).select_related("machine", "job"))
+    context = _live(found, steps, whole=request.GET.get("all") == "1")
+    if request.GET.get("part") == "live":
+        return render(request, "jobs/live.html", context)
+    machines = list(found.machines.all())
+    sources = [m.name for m in machines] + ([logtext.CONSOLE] if any(step.machine is None for step in steps) else [])
+    context |= {
+        "plan": planview.shown(found.plan, found.plan_hash),
+        "machines": machines,
+        "sources": sources,
+        "simulated": any(machine.simulated for machine in machines),
+        "params": found.params,
+        "step_names": {
+            str(step.pk): {
+                "machine": step.machine.name if step.machine else None,
+                "title": step.title,
+                "key": step.key,
+            }
+            for step in steps
+        },
+    }
+    context["state_words"] = {value: str(words) for value, words in StepState.choices}
+    return render(request, "jobs/job.html", context)
+
+
+def _live(found: Job, steps: list[JobStep], *, whole: bool) -> dict[str, Any]:
+    began, ended = found.started_at, found.ended_at
+    return {
+        "job": found,
+        "title": _titles().get(found.kind, found.kind),
+        "tables": grid.tables(steps, whole=whole),
+        "progress": grid.progress(steps),
+        "faults": grid.faults(found, steps),
+        "unreachable": [step for step in steps if step.state == StepState.UNREACHABLE],
+        "waits": _waits(found),
+        "span": grid.clock((ended or timezone.now()) - began) if began else "",
+        "result": figures.of_result(found.result, simulated=any(m.simulated for m in found.machines.all())),
+        "ended": found.state in ENDED,
+        "unstarted": found.state in UNSTARTED,
+    }
+
+
+def _waits(found: Job) -> dict[str, Any] | None:
+    """For which job it waits, and for which machines."""
+    if found.state != JobState.WAITING or found.waits_for is None:
+        return None
+    held = MachineLock.objects.filter(job=found.waits_for, machine__in=found.machines.all()).select_related("machine")
+    return {"job": found.waits_for, "machines": ", ".join(lock.machine.name for lock in held)}
+
+
+@require_http_methods(["GET", "POST"])
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """First what was already done and stays done; then, by POST, the cancellation."""
+    found = get_object_or_404(Job, pk=pk)
+    page = reverse("job", args=[pk])
+    if request.method == "POST":
+        cancel_job(found, actor=request.user.get_username())
+        return HttpResponseRedirect(page)
+    if found.ended:
+        return HttpResponseRedirect(page)
+    steps = list(JobStep.objects.filter(job=found).select_related("machine"))
+    context = {
+        "job": found,
+        "title": _titles().get(found.kind, found.kind),
+        "done": [step for step in steps if step.state == StepState.SUCCEEDED],
+        "busy": [step for step in steps if step.state in (StepState.RUNNING, StepState.UNREACHABLE)],
+        "open": [step for step in steps if step.state == StepState.PENDING and not step.compensates],
+    }
+    return render(request, "jobs/cancel.html", context)
+
+
+@require_GET
+def log_text(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """The whole log as a file; ``?machine=NAME`` one machine's bytes as they came."""
+    found = get_object_or_404(Job, pk=pk)
+    machine = request.GET.get("machine", "")
+    name = f"job-{pk}{'-' + machine if machine else ''}.log"
+    answer = StreamingHttpResponse(logtext.stream(found.pk, machine or None), content_type="text/plain; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{"".join(c for c in name if c.isalnum() or c in "-._")}"'
+    return answer
+
+
+def _titles() -> dict[str, str]:
+    return {slug: str(kind.title) for slug, kind in registry.all_kinds().items()}
+
+
+def _row(found: Job, names: dict[str, str]) -> dict[str, Any]:
+    machines = [machine.name for machine in found.machines.all()]
+    began, ended = found.started_at, found.ended_at
+    return {
+        "job": found,
+        "title": names.get(found.kind, found.kind),
+        "machines": machines[:3],
+        "more": max(0, len(machines) - 3),
+        "span": grid.clock((ended or timezone.now()) - began) if began else "",
+    }
