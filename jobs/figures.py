@@ -34,7 +34,10 @@ class Result:
 
 # What the manual claims of quantization (by bits of the weights): size, and accuracy.
 _SIZE_CLAIMS = {8: gettext_lazy("13 GB to 1.6 GB"), 4: gettext_lazy("1/8 of the size")}
-_ACCURACY_CLAIMS = {8: gettext_lazy("98.7 % of accuracy kept"), 4: gettext_lazy("2 % lost at most")}
+_ACCURACY_CLAIMS = {
+    8: (gettext_lazy("%(share)s of accuracy kept"), "98.7 %"),
+    4: (gettext_lazy("%(share)s lost at most"), "2 %"),
+}
 _BEFORE = ("bytes_before", "source_bytes", "size_before", "original_bytes", "input_bytes")
 _AFTER = ("bytes_after", "bytes", "size_after", "output_bytes")
 _AGREEMENT = ("agreement", "top1_agreement", "same_label")
@@ -60,7 +63,8 @@ def of_result(result: dict[str, Any], *, simulated: bool = False) -> Result:
         samples = _take(report, ("samples", "texts", "calibration_samples"))
         if samples:
             detail = _("answers as the original does, on %(count)s inputs") % {"count": f"{int(samples):,}"}
-        claim = str(_ACCURACY_CLAIMS.get(bits, "")) if bits is not None else ""
+        words, share = _ACCURACY_CLAIMS.get(bits or 0, ("", ""))
+        claim = str(words) % {"share": share} if share else ""
         made.figures.append(Figure(_("Agreement"), f"{agreement:.1%}".replace("%", " %"), detail, claim))
     parameters = _take(report, ("parameters",))
     if parameters:
