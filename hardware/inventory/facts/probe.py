@@ -21,7 +21,7 @@ _SECTIONS: tuple[tuple[str, str], ...] = (
     ("lscpu", "LC_ALL=C lscpu"),
     ("meminfo", "cat /proc/meminfo"),
     ("mdstat", "cat /proc/mdstat"),
-    ("df", "df -P -k / /data /usr/local /var"),
+    ("df", "df -P -k / /data /usr/local /usr/local/Ascend /var /var/lib/docker /var/tmp"),
     ("links", "ip -o link"),
     ("addresses", "ip -o -4 addr"),
     ("speeds", 'for f in /sys/class/net/*/speed; do echo "$f $(cat "$f")"; done'),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from hardware.inventory.facts import Facts
@@ -36,7 +37,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Need:
-    """What a job asks of a machine. ``free`` is bytes by mount point; ``packages`` are rpm names."""
+    """What a job asks of a machine. ``free`` is bytes by folder; ``packages`` are rpm names."""
 
     architecture: str = "aarch64"
     packages: tuple[str, ...] = ()
@@ -114,20 +115,20 @@ def _packages(facts: Facts, need: Need) -> Iterator[Check]:
 
 
 def _space(facts: Facts, need: Need) -> Iterator[Check]:
-    mounts = {system.mount: system for system in facts.filesystems}
-    for mount, wanted in need.free.items():
-        system = mounts.get(mount) or mounts.get("/")
+    for folder, wanted in need.free.items():
+        holding = [system for system in facts.filesystems if PurePosixPath(folder).is_relative_to(system.mount)]
+        system = max(holding, key=lambda one: len(one.mount), default=None)
         if system is None:
-            yield Check("free-space", "warn", f"The free space of {mount} is not known.")
+            yield Check("free-space", "warn", f"The free space of {folder} is not known.")
         elif system.free < wanted:
             yield Check(
                 "free-space",
                 "block",
-                f"{system.free / GIB:.1f} GiB free in {mount}; the job needs {wanted / GIB:.1f} GiB.",
+                f"{system.free / GIB:.1f} GiB free for {folder}; the job needs {wanted / GIB:.1f} GiB.",
                 values={"free": system.free, "wanted": wanted},
             )
         else:
-            yield Check("free-space", "pass", f"{system.free / GIB:.1f} GiB free in {mount}.")
+            yield Check("free-space", "pass", f"{system.free / GIB:.1f} GiB free for {folder}.")
 
 
 def _bus(facts: Facts) -> Iterator[Check]:

@@ -73,7 +73,7 @@ class Convert(Kind):
     Params = Params
 
     def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
-        return evaluate(target.require_facts(), Need(npus=True, cann=True, free={"/var": 2 * GIB}))
+        return evaluate(target.require_facts(), Need(npus=True, cann=True, free={FOLDER: 2 * GIB}))
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         if params["to"] == "onnx":

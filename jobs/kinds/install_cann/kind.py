@@ -32,7 +32,7 @@ class InstallCann(Kind):
 
     def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
         # FACTS section 4: more than 10 GB free.
-        return evaluate(target.require_facts(), Need(npus=True, free={"/usr/local": 10 * GIB, "/var": 1 * GIB}))
+        return evaluate(target.require_facts(), Need(npus=True, free={"/usr/local/Ascend": 10 * GIB, FOLDER: GIB}))
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         cann = depot.get(params["cann"], "cann")

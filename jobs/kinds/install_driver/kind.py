@@ -62,7 +62,7 @@ class InstallDriver(Kind):
 
     def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
         need = Need(
-            packages=("dkms", "gcc", "make"), kernel_headers=True, free={"/usr/local": 2 * GIB, "/var": 1 * GIB}
+            packages=("dkms", "gcc", "make"), kernel_headers=True, free={"/usr/local/Ascend": 2 * GIB, FOLDER: GIB}
         )
         return evaluate(target.require_facts(), need)
 

@@ -51,7 +51,9 @@ class Rollout(Kind):
     Params = Params
 
     def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
-        return evaluate(target.require_facts(), Need(npus=True, docker=True, free={"/var": 2 * GIB}))
+        return evaluate(
+            target.require_facts(), Need(npus=True, docker=True, free={FOLDER: 2 * GIB, "/var/lib/docker": 2 * GIB})
+        )
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         release = _release(params["release"])
