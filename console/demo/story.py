@@ -150,17 +150,18 @@ class Story:
         result = self._job("quantize", "quantize", params, [], 180)["result"]
         self._keep_made(result, {"model": "int8"})
         before, after = (self.ledger.artifacts[role]["bytes"] for role in ("onnx", "int8"))
-        agreement = result["report"]["agreement"]
+        measured = result["report"]["agreement"]
+        share, rows = measured["agreement"], measured["rows"]
         self.ledger.figures |= {
             "sizes": {"before": before, "after": after, "ratio": round(before / after, 3)},
-            "agreement": agreement,
+            "agreement": {"share": share, "rows": rows, "on": measured["on"], "cosine_min": measured["cosine_min"]},
         }
-        if after >= before or agreement["share"] < 1 - LOSS_ALLOWED:
-            raise DemoFailed(f"{before} bytes became {after}; the answers agree in {agreement['share']:.1%}.")
+        if after >= before or share < 1 - LOSS_ALLOWED:
+            raise DemoFailed(f"{before} bytes became {after}; the answers agree in {share:.1%} of {rows} texts.")
         return Proof(
             0,
             f"{before:,} to {after:,} bytes ({before / after:.2f} x smaller), the same answer to "
-            f"{agreement['share']:.1%} of {agreement['rows']} texts",
+            f"{share:.1%} of {rows} texts",
         )
 
     def convert_to_om(self) -> Proof:
