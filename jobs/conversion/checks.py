@@ -15,7 +15,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
-from jobs.conversion.cann import check_soc, opset_range, soc_version_of
+from jobs.conversion.cann import UNREADABLE, check_soc, opset_range, soc_version_of
 from jobs.conversion.commandline import Parser, carry_out
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.skeleton import read_skeleton, tensors_of
@@ -116,6 +116,17 @@ def check_opset(model: Inspection, cann: str) -> list[str]:
     raise ConversionRefused("opset-unsupported", f"{said}.", f"Export the model with opset {nearest}.")
 
 
+def check_operators(model: Inspection) -> None:
+    """Refuses operators that atc is known to have no parser for. Raises `operator-unsupported`."""
+    unread = [name for name in model.operators if name.removeprefix("ai.onnx::") in UNREADABLE]
+    if unread:
+        raise ConversionRefused(
+            "operator-unsupported",
+            f"atc has no parser for {', '.join(unread)}, which {model.name} uses.",
+            "Convert the model as it was before, or quantize it with int8-weight in its plain form, which atc reads.",
+        )
+
+
 def parse_input_shape(text: str) -> dict[str, Shape]:
     """``input_ids:1,64;attention_mask:1,64`` as sizes by input, as atc reads it. Raises `input-shape`."""
     shapes: dict[str, Shape] = {}
@@ -194,6 +205,8 @@ def check_model(
     """Every check for which there is something to check against. Raises ConversionRefused."""
     model = inspect(path)
     warnings = check_opset(model, cann) if cann else []
+    if cann:
+        check_operators(model)
     if input_shape is not None:
         check_inputs(model, parse_input_shape(input_shape), dynamic=dynamic)
     if npu_name:

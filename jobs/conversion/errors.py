@@ -26,6 +26,7 @@ ConversionRefused       code                      when
                         external-truncated        the file of weights beside the model is cut off
                         external-unsafe           the model's weights lie outside its folder
                         opset-unsupported         CANN of that version does not read the model's opset
+                        operator-unsupported      an operator that atc is known to have no parser for
                         cann-version              no version of CANN
                         input-shape               --input_shape cannot be read
                         input-unknown             --input_shape names an input that the model does not have

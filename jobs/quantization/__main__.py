@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.conversion.commandline import Parser, carry_out, say
 from jobs.quantization.quantizer import quantize
-from jobs.quantization.rewrite import SCHEMES
+from jobs.quantization.rewrite import FORMS, SCHEMES
 
 # A log's last line should stay readable: with more layers than this, only those that lost most are in it.
 WORST = 60
@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("source", type=Path, metavar="IN.onnx")
     parser.add_argument("destination", type=Path, metavar="OUT.onnx")
     parser.add_argument("--scheme", required=True, help=" or ".join(SCHEMES))
+    parser.add_argument("--form", default="plain", help=f"{' or '.join(FORMS)}; atc reads plain only")
     parser.add_argument("--calibration", type=Path, help=".jsonl of texts or .npz of inputs to compare both models on")
     parser.add_argument("--profile", type=Path, help="the model's profile.json, which tokenizes the texts")
     parser.add_argument("--threads", type=int, default=0, help="0: one for each core")
@@ -36,6 +37,7 @@ def main() -> int:
             profile=given.profile,
             threads=given.threads,
             measure=not given.no_measure,
+            form=given.form,
         ).to_json(WORST)
 
     return carry_out(work, as_json=given.json)

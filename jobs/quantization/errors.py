@@ -1,7 +1,7 @@
 """Why a quantization is refused. What `jobs.conversion.skeleton` refuses about a file is refused here as it is.
 
 QuantizationRefused     code                      when
-                        scheme-unknown            no scheme of that name
+                        scheme-unknown            no scheme or form of that name
                         opset-too-old             int8-dynamic on an opset before 11
                         nothing-to-quantize       no weight in the model that the scheme covers
                         tensor-damaged            a weight has another number of bytes than its shape says

@@ -25,7 +25,7 @@ from jobs.quantization.measure import Agreement, Latency, Unloadable, compare
 from jobs.quantization.meter import Meter
 from jobs.quantization.output import Output, put_in_place
 from jobs.quantization.report import Remainder, Report, groups_of, layers_of, ratio, remainders_of
-from jobs.quantization.rewrite import SCHEMES, Planned, Rewriter
+from jobs.quantization.rewrite import FORMS, SCHEMES, Planned, Rewriter
 from jobs.quantization.samples import Samples, made_up, read_calibration
 
 Progress = Callable[[float, str], None]
@@ -45,14 +45,18 @@ def quantize(
     threads: int = 0,
     inline_limit: int = INLINE_LIMIT,
     measure: bool = True,
+    form: str = "plain",
 ) -> Report:
     """Quantizes the ONNX model `source` to `destination`; weights over `inline_limit` bytes go beside it.
 
     `calibration` is a .jsonl of texts (then `profile` says how they are tokenized) or an .npz of inputs; both models
     are compared on it, or on made-up inputs without it. `progress` gets a share from 0 to 1 and a line. `threads` is 0
-    for one a core. `source` is never written to; `destination` is there whole or not at all. Raises ConversionRefused.
+    for one a core. `form` is how an int8 weight becomes float again: `plain` for atc and every runtime, `dequantize`
+    for runtimes that look for DequantizeLinear. `source` is never written to; `destination` is there whole or not at
+    all. Raises ConversionRefused.
     """
-    return Quantization(source, destination, scheme, progress, threads, inline_limit).run(calibration, profile, measure)
+    work = Quantization(source, destination, scheme, form, progress, threads, inline_limit)
+    return work.run(calibration, profile, measure)
 
 
 class Quantization:
@@ -63,6 +67,7 @@ class Quantization:
         source: Path,
         destination: Path,
         scheme: str,
+        form: str,
         progress: Progress | None,
         threads: int,
         inline_limit: int,
@@ -71,16 +76,18 @@ class Quantization:
         self.source = source
         self.destination = destination
         self.scheme = scheme
+        self.form = form
         self.tell = progress or (lambda share, line: None)
         self.threads = threads or max(1, min(16, _cores()))
         self.inline_limit = inline_limit
         self.warnings: list[str] = []
 
     def run(self, calibration: Path | None, profile: Path | None, measure: bool) -> Report:
-        if self.scheme not in SCHEMES:
-            raise QuantizationRefused(
-                "scheme-unknown", f"There is no scheme {self.scheme!r}.", f"Choose {' or '.join(SCHEMES)}."
-            )
+        for what, given, known in (("scheme", self.scheme, SCHEMES), ("form", self.form, FORMS)):
+            if given not in known:
+                raise QuantizationRefused(
+                    "scheme-unknown", f"There is no {what} {given!r}.", f"Choose {' or '.join(known)}."
+                )
         model = read_skeleton(self.source)
         self.opset = opset_of(model)
         if self.scheme == "int8-dynamic" and self.opset < DYNAMIC_OPSET:
@@ -146,6 +153,7 @@ class Quantization:
         weights_before, weights_after = (sum(getattr(layer, f"bytes_{when}") for layer in layers) for when in WHENS)
         report = Report(
             scheme=self.scheme,
+            form=self.form,
             source=str(self.source),
             destination=str(self.destination),
             bytes_before=before,
@@ -196,7 +204,7 @@ class Quantization:
                 f"{self.source.name} has no weight that {self.scheme} covers.",
                 "Give a model with MatMul, Gemm, Conv or Gather weights in float32, float16 or bfloat16.",
             )
-        rewriter = Rewriter(work, {weight.name: weight for weight in chosen}, self.scheme, self.opset)
+        rewriter = Rewriter(work, {weight.name: weight for weight in chosen}, self.scheme, self.opset, self.form)
         planned = rewriter.run()
         work.metadata_props.add(key="quantization", value=self.scheme)
         self.folds = any(node.op_type == "DequantizeLinear" for node in work.graph.node) and not any(

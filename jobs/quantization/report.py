@@ -57,6 +57,7 @@ class Report:
     """
 
     scheme: str
+    form: str
     source: str
     destination: str
     bytes_before: int

@@ -1,9 +1,10 @@
 """The graph with quantized weights in it. The weights' bytes come later: here they are only named and given shapes.
 
-int8-weight puts DequantizeLinear behind the int8 weight and lets its output have the weight's old name, so that
-whoever reads the weight goes on reading it, bodies of If and Loop included. Before opset 13 DequantizeLinear knows no
-axis: Cast and Mul do the same there. int8-dynamic multiplies in integers where it can, with activations quantized at
-run time, and is int8-weight for the rest. An embedding table is gathered as int8 and scaled row by row in both:
+int8-weight makes the weight float again where the model starts, under the weight's old name, so that whoever reads the
+weight goes on reading it, bodies of If and Loop included. The form is `plain`, Cast and Mul, which `atc` reads and
+ONNX Runtime folds; or `dequantize`, DequantizeLinear, which says what is meant and which `atc` has no parser for.
+int8-dynamic multiplies in integers where it can, with activations quantized at run time, and is int8-weight for the
+rest. An embedding table is gathered as int8 and scaled row by row in both:
 otherwise a runtime would make the whole table float before it takes a few rows. See docs/decisions/0004.
 """
 
@@ -19,8 +20,10 @@ from onnx import TensorProto, helper
 from jobs.quantization.choice import STANDARD, Chosen, int_of, ints_of, nodes_of
 
 SCHEMES = ("int8-weight", "int8-dynamic")
+FORMS = ("plain", "dequantize")
 # 255 x 127 summed this often still fits int32.
 LONGEST_SUM = 66_000
+# Before it DequantizeLinear has no axis.
 AXIS_OPSET = 13
 
 
@@ -50,6 +53,7 @@ class Rewriter:
     chosen: dict[str, Chosen]
     scheme: str
     opset: int
+    form: str = "plain"
     planned: dict[str, Planned] = field(default_factory=dict)
     integer_products: int = 0
 
@@ -175,12 +179,13 @@ class Rewriter:
         if weight.tensor.data_type != TensorProto.FLOAT:
             result = self._fresh(f"{weight.name}_float")
         values = self._values(weight)
-        if self.opset >= AXIS_OPSET:
+        if self.form == "dequantize" and self.opset >= AXIS_OPSET:
             scale = self._scale(weight, (weight.channels,))
             nodes = [self._node("DequantizeLinear", [values, scale], result, axis=weight.axis)]
         else:
-            sizes = [1] * len(weight.shape)
-            sizes[weight.axis] = weight.channels
+            # Along the last axis it multiplies as it is.
+            last = weight.axis == len(weight.shape) - 1
+            sizes = [weight.channels] + [1] * (0 if last else len(weight.shape) - 1)
             scale, wide = self._scale(weight, tuple(sizes)), self._fresh(f"{weight.name}_wide")
             nodes = [
                 self._node("Cast", [values], wide, to=TensorProto.FLOAT),

@@ -141,6 +141,16 @@ def test_an_opset_outside_is_refused_where_the_guide_says_so_and_a_warning_where
     assert refused.value.code == "cann-version"
 
 
+def test_operators_that_atc_has_no_parser_for_are_refused_when_it_is_for_a_cann(tmp_path: Path):
+    content = small_model()
+    content.graph.node.append(helper.make_node("DynamicQuantizeLinear", ["y"], ["q", "s", "z"]))
+    onnx.save(content, tmp_path / "dynamic.onnx")
+    with pytest.raises(ConversionRefused) as refused:
+        check_model(tmp_path / "dynamic.onnx", cann="8.0.0")
+    assert refused.value.code == "operator-unsupported" and "DynamicQuantizeLinear" in refused.value.message
+    check_model(tmp_path / "dynamic.onnx")
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

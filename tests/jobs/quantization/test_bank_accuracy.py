@@ -48,3 +48,21 @@ def test_int8_answers_unseen_bank_questions_as_the_original_does(folder: Path, s
     assert measured.accuracy_before - measured.accuracy_after <= loss
     assert measured.cosine_min is not None and measured.cosine_min > 0.98
     assert report.ratio > 3.8 and report.weights_ratio > 3.9
+
+
+def test_the_consoles_own_questions_cover_every_intent_and_int8_answers_them_as_before(folder: Path):
+    labels = json.loads((folder / "profile.json").read_text(encoding="utf-8"))["labels"]
+    rows = [json.loads(line) for line in (SUPPORTBOT / "calibration.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["intent"] for row in rows} == set(labels) and len({row["text"] for row in rows}) == len(rows)
+    report = quantized(folder, "int8-weight", SUPPORTBOT / "calibration.jsonl")
+    assert report.agreement.rows == len(rows) and report.agreement.agreement == 1.0
+    assert report.agreement.accuracy_after is not None and report.agreement.accuracy_after >= 0.88
+
+
+def test_the_questions_that_the_demo_asks_are_answered_right_before_and_after(folder: Path):
+    questions = json.loads((SUPPORTBOT / "questions.json").read_text(encoding="utf-8"))
+    asked = folder / "asked.jsonl"
+    asked.write_text("\n".join(json.dumps(question) for question in questions), encoding="utf-8")
+    for scheme in ("int8-weight", "int8-dynamic"):
+        measured = quantized(folder, scheme, asked).agreement
+        assert (measured.rows, measured.accuracy_before, measured.accuracy_after) == (10, 1.0, 1.0)

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from jobs.conversion.cann import UNREADABLE
 from jobs.quantization import Report, quantize
 from tests.jobs.quantization import models
 from tests.jobs.quantization.models import HALF, answer, feed_for, save, weight
@@ -36,6 +37,10 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
 }
 
 
+def kinds(path: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
 def check(source: Path, scheme: str, out: Path, **settings) -> Report:
     report = quantize(source, out, scheme, measure=False, **settings)
     feed = feed_for(source)
@@ -60,11 +65,20 @@ def test_a_quantized_model_answers_as_its_original_does(tmp_path: Path, name, sc
 
 
 @pytest.mark.parametrize("opset", [7, 9, 10, 12])
-def test_int8_weight_takes_opsets_before_dequantize_linear_knew_an_axis(tmp_path: Path, opset):
+@pytest.mark.parametrize("form", ["plain", "dequantize"])
+def test_int8_weight_takes_opsets_before_dequantize_linear_knew_an_axis(tmp_path: Path, opset, form):
     source = save(models.matmul(opset=opset, ir=4), tmp_path / "in.onnx")
-    check(source, "int8-weight", tmp_path / "out.onnx")
-    kinds = {node.op_type for node in onnx.load(tmp_path / "out.onnx").graph.node}
-    assert "DequantizeLinear" not in kinds and opset == onnx.load(tmp_path / "out.onnx").opset_import[0].version
+    check(source, "int8-weight", tmp_path / "out.onnx", form=form)
+    assert kinds(tmp_path / "out.onnx") == ["Cast", "Mul", "MatMul"]
+    assert opset == onnx.load(tmp_path / "out.onnx").opset_import[0].version
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_plain_form_has_only_operators_that_atc_reads_and_the_other_form_answers_as_well(tmp_path: Path, name):
+    source = save(MODELS[name](), tmp_path / "in.onnx")
+    for form in ("plain", "dequantize"):
+        check(source, "int8-weight", tmp_path / f"{form}.onnx", form=form)
+    assert not UNREADABLE & set(kinds(tmp_path / "plain.onnx"))
 
 
 def test_a_model_from_before_ir_4_that_lists_its_weights_as_inputs_loses_only_those(tmp_path: Path):
@@ -87,7 +101,7 @@ def test_no_value_is_further_from_its_original_than_half_a_step_in_any_type_and_
             source = save(content, tmp_path / "in.onnx")
             report = quantize(source, tmp_path / "out.onnx", "int8-weight", measure=False)
             stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(tmp_path / "out.onnx").graph.initializer}
-            scale = stored["w_scale"][:, None] if transposed else stored["w_scale"]
+            scale = next(values for name, values in stored.items() if name.startswith("w_scale"))
             original = numpy_helper.to_array(tensor).astype(np.float32)
             error = np.abs(stored["w_quantized"] * scale - original)
             assert stored["w_quantized"].dtype == np.int8 and (error <= scale * 0.501).all()
@@ -108,9 +122,9 @@ def test_int8_dynamic_multiplies_in_integers_and_quantizes_an_activation_once_fo
     nodes.append(helper.make_node("Sum", ["query_out", "key_out", "value_out"], ["y"]))
     content = models.model(nodes, [weight(name, 96, 64, seed=i) for i, name in enumerate(("query", "key", "value"))])
     report = check(save(content, tmp_path / "in.onnx"), "int8-dynamic", tmp_path / "out.onnx")
-    kinds = [node.op_type for node in onnx.load(tmp_path / "out.onnx").graph.node]
-    assert report.integer_products == kinds.count("MatMulInteger") == 3
-    assert kinds.count("DynamicQuantizeLinear") == 1
+    made = kinds(tmp_path / "out.onnx")
+    assert report.integer_products == made.count("MatMulInteger") == 3
+    assert made.count("DynamicQuantizeLinear") == 1
 
 
 def test_what_is_quantized_already_small_or_read_otherwise_is_left_and_the_report_says_why(tmp_path: Path):
