@@ -75,7 +75,9 @@ def etc(spec: MachineSpec) -> dict[str, str]:
         "kylin-release": KYLIN,
         "system-release": KYLIN,
         "lsb-release": 'DISTRIB_ID=Kylin\nDISTRIB_RELEASE=V10\nDISTRIB_DESCRIPTION="Kylin V10"\n',
-        "simulated-machine": f"simulated: {spec.name} is a set of namespaces, not a Kunpeng server.\nsoc_version=Ascend910A\n",
+        # The second line is for the stand-in of the NPU's runtime, which refuses a model of another chip.
+        "simulated-machine": f"simulated: {spec.name} is a set of namespaces, not a Kunpeng server.\n"
+        "soc_version=Ascend910A\n",
         "hostname": f"{spec.name}\n",
         "hosts": f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {spec.name}\n",
         "passwd": "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/sbin/nologin\n"
