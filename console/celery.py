@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
-from celery.signals import worker_shutdown
+from celery.signals import heartbeat_sent, worker_shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
@@ -17,6 +18,13 @@ def _leave(**_: object) -> None:
     from jobs.loop import leave
 
     leave()
+
+
+@heartbeat_sent.connect
+def _live(sender: Any, **_: object) -> None:
+    from console.health import worker_lives
+
+    worker_lives(list(sender.eventer.app.amqp.queues.consume_from), sender.eventer.hostname)
 
 
 app.config_from_object("django.conf:settings", namespace="CELERY")

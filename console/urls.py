@@ -2,6 +2,7 @@ from django.urls import include, path
 
 from console.access.pages import Login, Logout
 from console.demo.supportbot.pages import support_bot
+from console.health import healthz, readyz
 from console.pages import overview
 from console.preferences import preferences
 from hardware.inventory import pages as machines
@@ -28,5 +29,7 @@ urlpatterns = [
     path("depot/<int:pk>/verify/", depot.check, name="depot-verify"),
     path("depot/<int:pk>/uses/", depot.uses, name="depot-uses"),
     path("scenarios/support-bot/", support_bot, name="support-bot"),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
     path("api/v1/", include("console.api.urls")),
 ]
