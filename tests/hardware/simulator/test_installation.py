@@ -175,7 +175,8 @@ def test_a_full_disk_stops_an_installer_and_leaves_nothing_half_done(new_fleet, 
 
 def test_two_installers_at_once_are_one_too_many(new_fleet, on_machine):
     fleet = new_fleet()
-    both = "cd /opt; ./*driver*.run --full >/tmp/one & sleep 1; ./*driver*.run --full; echo status $?; wait; tail -n 2 /tmp/one"
+    one = "./*driver*.run --full"
+    both = f"cd /opt; {one} >/tmp/one & sleep 1; {one}; echo status $?; wait; tail -n 2 /tmp/one"
     _, _, done = on_machine(fleet, USER, "driver --version", both)
     assert "ERR_NO:0x0094;ERR_DES:There is already a process being executed" in done.stdout
     assert "status 1" in done.stdout and "Driver package installed successfully!" in done.stdout
