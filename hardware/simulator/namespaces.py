@@ -43,10 +43,9 @@ def enter_namespaces() -> None:
     """
     uid, gid = os.geteuid(), os.getegid()
     flags = NEW_MOUNTS | NEW_HOSTNAME | NEW_IPC | NEW_PIDS | NEW_NETWORK
-    if uid != 0:
-        flags |= NEW_USERS
-    _check(_libc.unshare(flags), "unshare")
-    if uid != 0:
+    # The root of a container may lack the right, and still be allowed users of its own.
+    if uid != 0 or _libc.unshare(flags) != 0:
+        _check(_libc.unshare(flags | NEW_USERS), "unshare")
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
