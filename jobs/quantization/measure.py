@@ -197,6 +197,18 @@ def threads() -> int:
     return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
 
 
+def peak_memory() -> int:
+    """The most bytes that this process has had in memory; 0 where the kernel does not say.
+
+    Not from getrusage: its figure survives exec, so that a child starts with its parent's.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
 def available_memory() -> int | None:
     """Bytes that may be taken without swapping, as the kernel estimates it."""
     try:

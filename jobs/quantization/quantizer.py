@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from jobs.conversion.skeleton import extent_of, read_skeleton, tensors_of
 from jobs.quantization.choice import Chosen, choose
 from jobs.quantization.errors import QuantizationRefused
 from jobs.quantization.kernel import Kernel, NotFinite, Result, write_all
-from jobs.quantization.measure import Agreement, Latency, Unloadable, compare
+from jobs.quantization.measure import Agreement, Latency, Unloadable, compare, peak_memory
 from jobs.quantization.meter import Meter
 from jobs.quantization.output import Output, put_in_place
 from jobs.quantization.report import Remainder, Report, groups_of, layers_of, ratio, remainders_of
@@ -139,7 +138,7 @@ class Quantization:
                     path.unlink()
         spent = time.monotonic() - began
         before, after = sum(path.stat().st_size for path in self.files), output.bytes
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        peak = peak_memory() >> 20
         self.tell(0.7, f"{before} -> {after} bytes, {ratio(before, after)} x smaller, in {spent:.1f} s")
         self._check(output, folder)
         agreement, latency = self._measure(output, samples, measure)
