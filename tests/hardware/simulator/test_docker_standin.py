@@ -134,6 +134,25 @@ async def test_an_onnx_becomes_an_om_on_the_machine_and_answers_from_a_container
     assert "serving" in (await box.sh(f"tr '\\0' ' ' </proc/{state['pid']}/cmdline")).stdout
 
 
+async def test_an_om_for_another_chip_is_refused_by_the_runtime_and_the_log_says_which(box, image, tmp_path: Path):
+    model = await box.put(tiny_model.release(tmp_path) / "model.onnx")
+    await box.sh(
+        f"cd /var/tmp && /usr/local/simulated/software/atc --model={model} --framework=5 --output=other "
+        f"--input_format=ND --input_shape={shlex.quote(SHAPES)} --soc_version=Ascend910B3"
+    )
+    om = (box.fleet.disk(NAME) / "var/tmp/other.om").read_bytes()
+    await box.sh(f"docker load -i {await box.put(image('other', 'model.om', **{'model.om': om}))}")
+    await box.sh("docker run -d --name serving --device /dev/davinci0 tiny:other")
+    for _ in range(100):
+        if (await box.sh("docker inspect -f '{{.State.Status}}' serving")).stdout == "exited\n":
+            break
+        await asyncio.sleep(0.1)
+    log = (await box.sh("docker logs serving")).stdout
+    assert "E19999: Inner Error!" in log and "[ERROR] load model from file failed, model file is /model/model.om" in log
+    assert "serving: device-refused: NPU 0 refuses model.om" in log
+    assert "the model was made for Ascend910B3, the device is Ascend910A" in log
+
+
 async def test_the_code_that_runs_is_the_code_in_the_image(box, image):
     await box.sh(f"docker load -i {await box.put(image())}")
     await box.sh("docker run -d --name serving --device /dev/davinci0 tiny:1")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +143,17 @@ def test_metrics_count_refusals_by_their_code(tiny):
     tiny.ask(" ")
     assert tiny.metric('serving_errors_total{code="text-empty"}') == before + 1
     assert tiny.metric("serving_ready") == 1 and "serving_request_seconds_bucket" in tiny.client.get("/metrics").text
+
+
+def test_every_metric_and_every_code_of_an_answer_is_documented(tiny):
+    documented = (ROOT / "docs" / "serving.md").read_text()
+    shown = set(re.findall(r"^# TYPE (serving_\w+) ", tiny.client.get("/metrics").text, re.MULTILINE))
+    shown = {name for name in shown if not name.endswith("_created")}
+    assert shown and [name for name in shown if f"`{name}" not in documented] == []
+    codes = re.findall(
+        r'RequestRefused\(\s*"([a-z-]+)"', "".join(p.read_text() for p in (ROOT / "jobs/serving").glob("*.py"))
+    )
+    assert codes and [code for code in codes if f"`{code}`" not in documented] == []
 
 
 def test_an_om_is_loaded_behind_503_and_then_served_in_its_fixed_shape(serve, om):
