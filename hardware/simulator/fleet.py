@@ -207,8 +207,9 @@ def _bound(port: int) -> socket.socket:
 def _explain(slot: _Slot, said: str) -> str:
     if said.startswith("PermissionError") or "unshare" in said:
         return (
-            f"this system lets user {os.geteuid()} make no namespaces ({said.partition(': ')[2]}). In a container, start it "
-            "with --privileged; elsewhere run the fleet as root, or set sysctl user.max_user_namespaces=15000 and, on "
-            "Debian, kernel.unprivileged_userns_clone=1, on Ubuntu, kernel.apparmor_restrict_unprivileged_userns=0."
+            f"this system lets user {os.geteuid()} make no namespaces ({said.partition(': ')[2]}). "
+            "In a container, start it with --privileged; elsewhere run the fleet as root, or set sysctl "
+            "user.max_user_namespaces=15000 and, on Debian, kernel.unprivileged_userns_clone=1, on Ubuntu, "
+            "kernel.apparmor_restrict_unprivileged_userns=0."
         )
     return f"{slot.spec.name} did not boot ({said or 'no reason given'}); see {slot.home.console}."

@@ -45,8 +45,6 @@ def seed(home: Home, spec: MachineSpec) -> None:
     state = ["var/lib/rpm", "var/lib/docker/containers", "var/log", "var/cache", "var/spool"]
     for name in [*own, *state, f"usr/lib/modules/{KERNEL}", "usr/src/kernels", "usr/local/Ascend"]:
         (disk / name).mkdir(parents=True, exist_ok=True)
-    if spec.has("small-install-disk"):
-        (disk / "usr/local/Ascend").mkdir(exist_ok=True)
     for name, mode in (("root", 0o700), ("tmp", 0o1777), ("var/tmp", 0o1777)):
         (disk / name).mkdir(exist_ok=True)
         (disk / name).chmod(mode)
@@ -88,7 +86,7 @@ def prepare(home: Home, spec: MachineSpec, boot_id: str) -> None:
         # A kernel without software RAID has no such file, and none can be put into /proc.
         _write(
             simulated / "bin/cat",
-            f'#!/bin/sh\n[ "$*" = /proc/mdstat ] && set -- {"/usr/local/simulated/proc/mdstat"}\nexec /bin/cat "$@"\n',
+            '#!/bin/sh\n[ "$*" = /proc/mdstat ] && set -- /usr/local/simulated/proc/mdstat\nexec /bin/cat "$@"\n',
             0o755,
         )
 

@@ -97,8 +97,10 @@ take
 occupied() {
   for file in /var/lib/docker/containers/*.json; do
     [ -f "$file" ] || continue
-    pid=$(sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' "$file" | head -n 1)
-    grep -q '"devices": *\[ *[0-9]' "$file" || tr -d ' \n' <"$file" | grep -q '"devices":\[[0-9]' || continue
+    said=$(tr -d ' \n' <"$file")
+    case $said in *'"devices":['[0-9\"]*) ;; *) continue ;; esac
+    case $said in *'"boot_id":""'*) ;; *'"boot_id":'*) case $said in *"$(cat /proc/sys/kernel/random/boot_id)"*) ;; *) continue ;; esac ;; esac
+    pid=$(echo "$said" | sed -n 's/.*"pid":\([0-9][0-9]*\).*/\1/p')
     [ "${pid:-0}" -gt 0 ] && kill -0 "$pid" 2>/dev/null && return 0
   done
   return 1
