@@ -40,12 +40,14 @@ _ACCURACY_CLAIMS = {
 }
 _BEFORE = ("bytes_before", "source_bytes", "size_before", "original_bytes", "input_bytes")
 _AFTER = ("bytes_after", "bytes", "size_after", "output_bytes")
-_AGREEMENT = ("agreement", "top1_agreement", "same_label")
 
 
 def of_result(result: dict[str, Any], *, simulated: bool = False) -> Result:
     """A job's result as its page shows it."""
-    report = dict(result.get("report") or {})
+    report = {**(result.get("report") or {})}
+    report |= {name: value for name, value in result.items() if name not in ("artifacts", "report")}
+    compared = report.pop("agreement", None)
+    compared = dict(compared) if isinstance(compared, dict) else {"agreement": compared}
     made = Result(artifacts=list(result.get("artifacts") or ()), simulated=simulated)
     bits = _bits(str(report.get("scheme", "")))
     before, after = _take(report, _BEFORE), _take(report, _AFTER)
@@ -57,15 +59,11 @@ def of_result(result: dict[str, Any], *, simulated: bool = False) -> Result:
         )
     elif after:
         made.figures.append(Figure(_("Size"), size(after), _("%(count)s bytes") % {"count": f"{int(after):,}"}))
-    agreement = _take(report, _AGREEMENT)
-    if agreement is not None:
-        detail = _("answers as the original does")
-        samples = _take(report, ("samples", "texts", "calibration_samples"))
-        if samples:
-            detail = _("answers as the original does, on %(count)s inputs") % {"count": f"{int(samples):,}"}
-        words, share = _ACCURACY_CLAIMS.get(bits or 0, ("", ""))
-        claim = str(words) % {"share": share} if share else ""
-        made.figures.append(Figure(_("Agreement"), f"{agreement:.1%}".replace("%", " %"), detail, claim))
+    if isinstance(share := compared.get("agreement"), int | float):
+        made.figures.append(_agreement(float(share), compared, bits or 0))
+    gates = _take(report, ("gates_passed",))
+    if gates is not None:
+        made.figures.append(Figure(_("Gates passed"), f"{gates:.0f}", _("health checks and smoke inferences")))
     parameters = _take(report, ("parameters",))
     if parameters:
         made.figures.append(Figure(_("Parameters"), f"{parameters / 1e6:.1f} M"))
@@ -74,6 +72,21 @@ def of_result(result: dict[str, Any], *, simulated: bool = False) -> Result:
         made.figures.append(Figure(_("Took"), _("%(n)s s") % {"n": f"{seconds:.1f}"}, _("on the console")))
     made.rest = [(name, _said(value)) for name, value in report.items() if value not in (None, "", [], {})]
     return made
+
+
+def _agreement(share: float, compared: dict[str, Any], bits: int) -> Figure:
+    """How often the result answers as the original, and on what that was measured."""
+    rows, on = compared.get("rows"), compared.get("on")
+    detail = _("answers as the original does")
+    if rows and not on:
+        detail = _("answers as the original does, on %(count)s inputs") % {"count": f"{rows:,}"}
+    words, claim = _ACCURACY_CLAIMS.get(bits, ("", ""))
+    return Figure(
+        _("Agreement"),
+        f"{share * 100:.1f} %",
+        f"{detail} ({on})" if on else detail,
+        str(words) % {"share": claim} if claim else "",
+    )
 
 
 def size(count: float) -> str:
@@ -102,6 +115,8 @@ def _take(report: dict[str, Any], names: tuple[str, ...]) -> float | None:
 def _said(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_said(item)}" for key, item in list(value.items())[:12])
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return _("%(count)s entries, in the log") % {"count": len(value)}
     if isinstance(value, list):
         shown = ", ".join(_said(item) for item in value[:8])
         return shown if len(value) <= 8 else _("%(shown)s and %(count)s more") % {

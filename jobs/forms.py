@@ -51,6 +51,11 @@ def inputs(kind: Kind, given: Mapping[str, Any], errors: Mapping[str, Sequence[s
         if source.read_only or isinstance(source, serializers.HiddenField):
             continue
         shape = _shape(kind, name, source)
+        choices = _choices(kind, name, source, shape)
+        value = _shown(shape, given.get(name, _default(source)))
+        if shape in ("artifact", "choice") and source.required and value == "" and len(choices) == 1:
+            # The only one there is; the plan shows it before anything runs.
+            value = choices[0][0]
         made.append(
             Input(
                 name=name,
@@ -58,8 +63,8 @@ def inputs(kind: Kind, given: Mapping[str, Any], errors: Mapping[str, Sequence[s
                 label=gettext(str(source.label or name.replace("_", " ").capitalize())),
                 help=gettext(str(source.help_text)) if source.help_text else "",
                 required=source.required and shape != "check",
-                value=_shown(shape, given.get(name, _default(source))),
-                choices=_choices(kind, name, source, shape),
+                value=value,
+                choices=choices,
                 bounds=_bounds(source),
                 artifact_type=kind.artifacts.get(name, ""),
                 errors=[str(error) for error in errors.get(name, ())],
@@ -122,7 +127,7 @@ def _shape(kind: Kind, name: str, source: serializers.Field[Any, Any, Any, Any])
         return "secret"
     if isinstance(source, serializers.MultipleChoiceField):
         return "choices"
-    if isinstance(source, serializers.ChoiceField):
+    if isinstance(source, serializers.ChoiceField) or kind.offers(name) is not None:
         return "choice"
     if isinstance(source, serializers.BooleanField):
         return "check"
@@ -139,6 +144,8 @@ def _choices(kind: Kind, name: str, source: serializers.Field[Any, Any, Any, Any
     if shape == "artifact":
         listed = Artifact.objects.filter(type=kind.artifacts[name])[:200]
         return [(str(a.pk), " · ".join(filter(None, [a.name, a.version, a.sha256[:12]]))) for a in listed]
+    if (offered := kind.offers(name)) is not None:
+        return offered
     if isinstance(source, serializers.ChoiceField):
         return [(str(value), gettext(str(words))) for value, words in source.choices.items()]
     return []

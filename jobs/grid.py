@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -71,12 +70,12 @@ class Fault:
 
 @dataclass
 class Progress:
-    """Lanes by machine: done, failed, all."""
+    """How many machines are done, failed and there at all; of a job of the console alone, how many steps."""
 
+    of_machines: bool = True
     done: int = 0
     failed: int = 0
     total: int = 0
-    running: list[JobStep] = field(default_factory=list)
 
 
 def tables(steps: Sequence[JobStep], *, whole: bool = False) -> list[Table]:
@@ -100,16 +99,19 @@ def tables(steps: Sequence[JobStep], *, whole: bool = False) -> list[Table]:
 
 
 def progress(steps: Sequence[JobStep]) -> Progress:
-    """Counted by lane: a machine that has several is done with each."""
-    found = Progress()
-    for _place, lane in groupby(steps, key=lambda step: (step.stage, step.lane)):
-        mine = [step for step in lane if not step.compensates]
-        state = _lane_state(mine)
-        found.total += 1
-        found.done += state == StepState.SUCCEEDED
-        found.failed += state in _BROKEN
-        found.running += [step for step in mine if step.state in (StepState.RUNNING, StepState.UNREACHABLE)]
-    return found
+    """A machine is done when all of its lanes are."""
+    forward = [step for step in steps if not step.compensates]
+    by_machine: dict[int, list[JobStep]] = {}
+    for step in forward:
+        if step.machine_id is not None:
+            by_machine.setdefault(step.machine_id, []).append(step)
+    states = [_lane_state(mine) for mine in by_machine.values()] or [_lane_state([step]) for step in forward]
+    return Progress(
+        of_machines=bool(by_machine),
+        done=states.count(StepState.SUCCEEDED),
+        failed=sum(1 for state in states if state in _BROKEN),
+        total=len(states),
+    )
 
 
 def faults(job: Job, steps: Sequence[JobStep]) -> list[Fault]:
@@ -247,12 +249,3 @@ def clock(span: timedelta) -> str:
         return _("%(n)s s") % {"n": total}
     hours, rest = divmod(total, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
-def finished(steps: Sequence[JobStep]) -> list[dict[str, Any]]:
-    """Steps that are done or begun, as the question before a cancellation names them."""
-    return [
-        {"step": step, "machine": step.machine.name if step.machine else None}
-        for step in steps
-        if step.state != StepState.PENDING
-    ]

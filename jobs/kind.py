@@ -92,6 +92,10 @@ class Kind(ABC):
         """What the machine's facts say about this job."""
         return []
 
+    def offers(self, name: str) -> list[tuple[str, str]] | None:
+        """What may be chosen for a parameter, as (value, words) for a form; ``None`` when it is typed."""
+        return None
+
     def judge(self, step: Step, exit_status: int, log: str) -> dict[str, Any]:
         """What a run's end means; ``log`` is the last 64 KiB of its output. Raises ``JobFailed`` when it failed."""
         if exit_status != 0:

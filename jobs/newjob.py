@@ -54,7 +54,7 @@ class Draft:
         self.posted = request.method == "POST"
         self.data = request.POST if self.posted else request.GET
         self.params = forms.params_from(kind, self.data, bare=not self.posted)
-        self.names = list(dict.fromkeys(self.data.getlist("machine")))
+        self.names = list(dict.fromkeys(filter(None, self.data.getlist("machine"))))
         self.machines = list(Machine.objects.filter(name__in=self.names))
         token = self.data.get("token", "")[:100]
         self.once = f"{request.user.pk}:{token}" if token else ""
@@ -68,7 +68,9 @@ class Draft:
         # Sent again (a reload, the Back button): it was launched, whatever the plan would be by now.
         if running and self.once and (there := Job.objects.filter(once=self.once).first()) is not None:
             return HttpResponseRedirect(reverse("job", args=[there.pk]))
-        if self.posted or self.params:
+        # A link that leaves the targets open is answered with the form, not with the complaint that they are missing.
+        aimed = bool(self.names) or self.kind.targets in ("none", "optional")
+        if self.posted or (self.params and aimed):
             self._make_plan()
         if running and self.plan is not None:
             started = self._run()

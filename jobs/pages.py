@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from hardware.inventory.models import Machine
 from jobs import figures, grid, logtext, planview, registry
+from jobs.depot.models import Artifact
 from jobs.history import Filters
 from jobs.models import Job, JobStep, MachineLock
 from jobs.services import cancel as cancel_job
@@ -51,7 +52,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
         "machines": machines,
         "sources": sources,
         "simulated": any(machine.simulated for machine in machines),
-        "params": found.params,
+        "params": _params(found),
         "step_names": {
             str(step.pk): {
                 "machine": step.machine.name if step.machine else None,
@@ -120,6 +121,24 @@ def log_text(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     answer = StreamingHttpResponse(logtext.stream(found.pk, machine or None), content_type="text/plain; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{"".join(c for c in name if c.isalnum() or c in "-._")}"'
     return answer
+
+
+def _params(found: Job) -> list[dict[str, Any]]:
+    """The parameters under the labels of their form, an artifact with its name and hash instead of its number."""
+    kind = registry.all_kinds().get(found.kind)
+    named = kind.artifacts if kind else {}
+    fields = kind.Params().fields if kind else {}
+    artifacts = Artifact.objects.in_bulk([value for name, value in found.params.items() if name in named and value])
+    return [
+        {
+            "label": str(fields[name].label or "") if name in fields else "",
+            "name": name,
+            "value": value if not isinstance(value, list) else ", ".join(map(str, value)),
+            "artifact": artifacts.get(value) if name in named else None,
+        }
+        for name, value in found.params.items()
+        if value not in (None, "")
+    ]
 
 
 def _titles() -> dict[str, str]:

@@ -155,7 +155,10 @@ def _step(step: dict[str, Any]) -> ShownStep:
             made.note = _("%(count)s bytes") % {"count": f"{action['size']:,}"}
             made.transfer = {key: action[key] for key in ("name", "size", "sha256")}
             made.facts = [
-                (_("To"), f"{action['destination']} ({action['mode']:o})"),
+                (
+                    _("To"),
+                    _("%(path)s, mode %(mode)s") % {"path": action["destination"], "mode": f"{action['mode']:o}"},
+                ),
                 ("SHA-256", action["sha256"]),
             ]
         case "fetch":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, BinaryIO, cast
 
 from django.contrib import messages
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Case, Count, Q, QuerySet, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -38,7 +38,7 @@ TYPES = {
     "image": gettext_lazy("Image"),
 }
 # Of what is known about an artifact, what its row shows.
-SHOWN = ("architecture", "chip", "format", "scheme", "soc_version", "package", "simulated")
+SHOWN = ("architecture", "chip", "format", "scheme", "soc_version", "package")
 
 
 @require_http_methods(["GET", "POST"])
@@ -56,14 +56,16 @@ def _page(request: HttpRequest, failure: dict[str, Any], status: int = 200) -> H
         found = found.filter(type=wanted)
     if text:
         found = found.filter(Q(name__icontains=text) | Q(version__icontains=text) | Q(sha256__startswith=text.lower()))
-    before = request.GET.get("before", "")
-    if before.isascii() and before.isdigit() and len(before) < 19:
-        found = found.filter(pk__lt=int(before))
-    artifacts = list(found[: PAGE + 1])
+    number = request.GET.get("page", "1")
+    first = PAGE * (max(1, int(number)) - 1) if number.isascii() and number.isdigit() and len(number) < 7 else 0
+    places = [When(type=name, then=place) for place, name in enumerate(TYPES)]
+    found = found.order_by(Case(*places, default=len(TYPES)), "type", "-pk")
+    artifacts = list(found[first : first + PAGE + 1])
     counts = dict(Artifact.objects.order_by().values_list("type").annotate(n=Count("pk")))
     context = {
         "rows": [_row(artifact) for artifact in artifacts[:PAGE]],
-        "older": artifacts[PAGE - 1].pk if len(artifacts) > PAGE else None,
+        "next_page": first // PAGE + 2 if len(artifacts) > PAGE else None,
+        "previous_page": first // PAGE or None,
         "types": [(name, title(name), counts.get(name, 0)) for name in {**TYPES, **counts}],
         "total": sum(counts.values()),
         "wanted": wanted,

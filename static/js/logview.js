@@ -45,6 +45,7 @@ export class LogView {
   /** Show one machine's lines (`null`: the console's), or with "" those of all. */
   filter(machine, lines) {
     this.machine = machine;
+    this.box.classList.toggle("many", this.many && machine === "");
     for (const block of this.blocks) this.watcher.unobserve(block.element);
     this.box.replaceChildren();
     this.blocks = [];

@@ -50,6 +50,11 @@ class Rollout(Kind):
     summary = _("In batches, each gated by a health check and a smoke inference; a machine that fails goes back.")
     Params = Params
 
+    def offers(self, name: str) -> list[tuple[str, str]] | None:
+        if name != "release":
+            return None
+        return [(str(r.pk), f"{r}, {r.image.name}") for r in Release.objects.select_related("image")[:200]]
+
     def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
         return evaluate(
             target.require_facts(), Need(npus=True, docker=True, free={FOLDER: 2 * GIB, "/var/lib/docker": 2 * GIB})
