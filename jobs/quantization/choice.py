@@ -25,7 +25,7 @@ INTEGERS = {
 }  # fmt: skip
 STANDARD = ("", "ai.onnx")
 # The class that a weight is counted under when it is read in several ways, and whose axis it gets.
-PRECEDENCE = ("MatMul", "Gemm", "Conv", "Gather")
+PRECEDENCE = ("MatMul", "Gemm", "Conv", "LSTM", "GRU", "RNN", "Gather")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ class Weight:
 
 @dataclass
 class Chosen(Weight):
-    """A weight that is quantized: one scale for each index of `axis`."""
+    """A weight that is quantized: a scale for each index of `axis`, and of every axis before it.
+
+    Along the last axis it is that axis alone: a channel is then a column.
+    """
 
     axis: int = 0
     kind: str = ""
@@ -70,12 +73,24 @@ class Chosen(Weight):
     @property
     def channels(self) -> int:
         """How many scales it gets."""
-        return self.shape[self.axis]
+        return int(np.prod(self.scale_shape, dtype=np.int64))
 
     @property
     def by_rows(self) -> bool:
         """Whether a channel's values lie side by side in the file."""
-        return self.axis == 0
+        return self.axis < len(self.shape) - 1
+
+    @property
+    def scale_shape(self) -> tuple[int, ...]:
+        """The scales' shape, which multiplies with the weight's as it is."""
+        if not self.by_rows:
+            return (self.shape[-1],)
+        return (*self.shape[: self.axis + 1], *(1,) * (len(self.shape) - self.axis - 1))
+
+    @property
+    def one_axis(self) -> bool:
+        """Whether one axis alone has the scales, which is what DequantizeLinear can say."""
+        return self.axis == 0 or not self.by_rows
 
 
 @dataclass(frozen=True)
@@ -176,6 +191,8 @@ def _channel_axis(node: onnx.NodeProto, index: int, rank: int) -> int | None:
         return None
     if node.op_type == "MatMul" and rank >= 2:
         return rank - 1 if index == 1 else rank - 2
+    if node.op_type in ("LSTM", "GRU", "RNN") and rank == 3 and index in (1, 2):
+        return 1
     if node.op_type == "Gemm" and rank == 2 and index < 2:
         turned = int_of(node, "transB" if index else "transA", 0)
         return index ^ 1 if turned else index
@@ -211,9 +228,8 @@ def _reason(weight: Weight, is_output: bool) -> str | None:
         return f"read by {', '.join(strange)}"
     first = min(weight.uses, key=lambda use: PRECEDENCE.index(use.operator))
     assert first.axis is not None
-    if first.axis not in (0, len(weight.shape) - 1):
-        return "its channels lie on an axis in the middle"
-    if weight.elements // weight.shape[first.axis] < FEWEST_PER_CHANNEL:
+    rest = weight.shape[:-1] if first.axis == len(weight.shape) - 1 else weight.shape[first.axis + 1 :]
+    if np.prod(rest, dtype=np.int64) < FEWEST_PER_CHANNEL:
         return "too few values for each scale"
     return None
 

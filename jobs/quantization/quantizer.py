@@ -198,9 +198,11 @@ class Quantization:
         work.CopyFrom(model)
         chosen, left = choose(work, self.source, without)
         if not chosen:
+            done_before = any(one.reason == "already quantized" for one in left)
             raise QuantizationRefused(
                 "nothing-to-quantize",
-                f"{self.source.name} has no weight that {self.scheme} covers.",
+                f"{self.source.name} has no weight that {self.scheme} covers"
+                + (": it is quantized already." if done_before else "."),
                 "Give a model with MatMul, Gemm, Conv or Gather weights in float32, float16 or bfloat16.",
             )
         rewriter = Rewriter(work, {weight.name: weight for weight in chosen}, self.scheme, self.opset, self.form)

@@ -179,14 +179,11 @@ class Rewriter:
         if weight.tensor.data_type != TensorProto.FLOAT:
             result = self._fresh(f"{weight.name}_float")
         values = self._values(weight)
-        if self.form == "dequantize" and self.opset >= AXIS_OPSET:
+        if self.form == "dequantize" and self.opset >= AXIS_OPSET and weight.one_axis:
             scale = self._scale(weight, (weight.channels,))
             nodes = [self._node("DequantizeLinear", [values, scale], result, axis=weight.axis)]
         else:
-            # Along the last axis it multiplies as it is.
-            last = weight.axis == len(weight.shape) - 1
-            sizes = [weight.channels] + [1] * (0 if last else len(weight.shape) - 1)
-            scale, wide = self._scale(weight, tuple(sizes)), self._fresh(f"{weight.name}_wide")
+            scale, wide = self._scale(weight, weight.scale_shape), self._fresh(f"{weight.name}_wide")
             nodes = [
                 self._node("Cast", [values], wide, to=TensorProto.FLOAT),
                 self._node("Mul", [wide, scale], result),

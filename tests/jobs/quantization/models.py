@@ -98,6 +98,23 @@ def shared() -> onnx.ModelProto:
     return model(nodes, [weight("w", SIZE, SIZE)])
 
 
+def recurrent(operator: str) -> onnx.ModelProto:
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[operator]
+    node = helper.make_node(
+        operator, ["x", "w", "r"], ["steps"], hidden_size=64, direction="bidirectional",
+    )  # fmt: skip
+    stored = [weight("w", 2, gates * 64, SIZE), weight("r", 2, gates * 64, 64, seed=2)]
+    inputs = [port("x", FLOAT, "words", "rows", SIZE)]
+    nodes = [node, helper.make_node("Identity", ["steps"], ["y"])]
+    return model(nodes, stored, inputs, out=port("y", FLOAT, "words", 2, "rows", 64))
+
+
+def left_batched_matmul() -> onnx.ModelProto:
+    nodes = [helper.make_node("MatMul", ["w", "x"], ["y"])]
+    inputs = [port("x", FLOAT, 3, SIZE, "columns")]
+    return model(nodes, [weight("w", 3, 64, SIZE)], inputs, out=port("y", FLOAT, 3, 64, "columns"))
+
+
 def convolution() -> onnx.ModelProto:
     return model(
         [helper.make_node("Conv", ["x", "w", "b"], ["y"], pads=[1, 1, 1, 1])],

@@ -28,6 +28,9 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "Gemm transB": lambda: models.gemm(transB=1),
     "Gemm alpha": lambda: models.gemm(alpha=0.5),
     "Conv": models.convolution,
+    "LSTM": lambda: models.recurrent("LSTM"),
+    "GRU": lambda: models.recurrent("GRU"),
+    "batches on the left": models.left_batched_matmul,
     "Gather": models.embedding,
     "Gather float16": lambda: models.embedding(HALF),
     "tied embedding": models.tied,
@@ -35,6 +38,9 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "If with weights of its own": lambda: models.branches(own=True),
     "Loop": models.loop,
 }
+
+
+TWO = ("If with an outer weight", "LSTM", "GRU")
 
 
 def kinds(path: Path) -> list[str]:
@@ -58,7 +64,7 @@ def test_a_quantized_model_answers_as_its_original_does(tmp_path: Path, name, sc
     source = save(MODELS[name](), tmp_path / "in.onnx")
     out = tmp_path / "out.onnx"
     report = check(source, scheme, out, inline_limit=limit)
-    assert report.tensors_quantized == (2 if name == "If with an outer weight" else 1) and report.weights_ratio > 1.7
+    assert report.tensors_quantized == (2 if name in TWO else 1) and report.weights_ratio > 1.7
     files = {"in.onnx", "out.onnx"} | ({"out.onnx.data"} if not limit else set())
     assert {path.name for path in tmp_path.iterdir()} == files
     assert report.bytes_after == sum((tmp_path / name).stat().st_size for name in files - {"in.onnx"})
