@@ -38,7 +38,7 @@ def test_a_file_is_stored_under_its_hash_with_what_its_name_says(site):
     assert f"{digest[:12]}…{digest[-8:]}" in page.text and f'data-copy="{digest}"' in page.source
     artifact = Artifact.objects.get()
     assert (artifact.type, artifact.version, artifact.created_by) == ("driver", "24.1.0", "ada")
-    assert "Driver 24.1.0" in page.text and "aarch64" in page.text
+    assert "Driver Ascend-hdk" in page.text and "24.1.0" in page.text and "Architecture aarch64" in page.text
 
 
 def test_a_damaged_an_empty_and_an_unknown_file_are_refused_and_nothing_stays(site, settings):
