@@ -14,6 +14,7 @@ from console import fleetmap
 from console.wrong import link, title, troubles
 from hardware.inventory.models import Machine
 from hardware.inventory.standing import Standing
+from hardware.telemetry.samples import latest
 from jobs.models import Job, JobStep
 from jobs.states import DONE_STEPS, ENDED, HELD, UNSTARTED, StepState
 
@@ -35,13 +36,14 @@ class Running:
 def overview(request: HttpRequest) -> HttpResponse:
     machines = Machine.objects.exclude(state=Machine.State.RETIRED).select_related("credential", "deployment__release")
     fleet = [Standing(machine) for machine in machines]
-    sites = fleetmap.sites(fleet, {})
+    sites = fleetmap.sites(fleet, latest([standing.machine.name for standing in fleet]))
     wrong = troubles(fleet)
     running = _running()
     read = sum(1 for site in sites for row in site.rows for cell in row.cells if cell.load is not None)
     context = {
         "fleet": fleet,
         "sites": sites,
+        "few": all(len(row.cells) <= 4 for site in sites for row in site.rows),
         "dense": len(fleet) > fleetmap.DENSE_ABOVE,
         "simulated_count": sum(1 for standing in fleet if standing.machine.simulated),
         "npus": sum(standing.npu_count for standing in fleet),

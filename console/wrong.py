@@ -97,7 +97,11 @@ def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
     groups: dict[str, list[Row]] = {}
     for standing in machines:
         if standing.state == "attention":
+            first_things = [row for row in standing.blocks if row.code != "npus-healthy"]
             for row in standing.rows:
+                # A driver can't be installed before what blocks it is mended: one thing after the other.
+                if row.code == "npus-healthy" and first_things:
+                    continue
                 if row.severity == "block" or (row.code, row.severity) == ("npus-healthy", "warn"):
                     cause = json.dumps([row.code, row.severity, row.mend and [row.mend.kind, row.mend.params]])
                     groups.setdefault(cause, []).append(row)

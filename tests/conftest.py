@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-pytest_plugins = ["tests.machines", "tests.fleet", "tests.redis_server"]
+pytest_plugins = ["tests.machines", "tests.fleet", "tests.redis_server", "tests.e2e.running", "tests.e2e.browser"]
 
 
 def pytest_configure() -> None:

@@ -33,7 +33,7 @@ _CAUSES = {
 def cause(check: Check) -> str:
     """What is wrong, in a few words."""
     if check.code == "npus-healthy":
-        return _("npu-smi lists no NPU") if check.severity == "block" else _("An NPU is not healthy")
+        return _("No NPU driver yet") if check.severity == "block" else _("An NPU is not healthy")
     return str(_CAUSES[check.code]) if check.code in _CAUSES else check.reason
 
 

@@ -78,9 +78,9 @@ export function keepFresh({ socketUrl, wants, onFrames }) {
 }
 
 function replace(fresh) {
-  for (const part of fresh.querySelectorAll("[id][data-live]")) {
-    const here = document.getElementById(part.id);
-    if (!here || text(here) === text(part)) continue;
+  for (const here of document.querySelectorAll("[id][data-live]")) {
+    const part = fresh.getElementById(here.id);
+    if (!part || text(here) === text(part)) continue;
     // A menu that is open, or a field that is being typed in, is not pulled from under a person.
     if (here.querySelector("details.pop[open], input[type=text]:focus, input:not([type]):focus, textarea:focus")) continue;
     swap(here, part);

@@ -11,9 +11,13 @@ const page = keepFresh({
 });
 
 const box = document.getElementById("npu-chart");
-// A driver that was just installed lists its NPUs for the first time: the section is then another one.
-if (!box) document.addEventListener("fresh", (event) => event.target.id === "facts" && location.reload());
-else chart(box);
+if (box) chart(box);
+// A driver that was just installed lists its NPUs for the first time.
+document.addEventListener("fresh", ({ target }) => {
+  if (target.id !== "npus" || !document.getElementById("npu-chart")) return;
+  delete target.dataset.live;
+  chart(document.getElementById("npu-chart"));
+});
 
 function chart(place) {
   const cards = [...document.querySelectorAll("[data-npu]")];
@@ -133,8 +137,8 @@ function make(place, chips, data) {
       height: height(),
       scales: { x: { time: true }, y: { range: [0, 100] } },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick).slice(0, 5)) },
-        { ...axis, size: 46, values: (_, ticks) => ticks.map((tick) => `${tick} %`) },
+        { ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick).slice(0, ticks.at(-1) - ticks[0] < 300 ? 8 : 5)) },
+        { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => `${tick} %`) },
       ],
       series: [{ label: place.dataset.timeWords, value: (_, at) => (at === null ? "–" : clock(at)) }, ...lines],
       cursor: { drag: { x: true, y: false } },

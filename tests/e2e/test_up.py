@@ -5,95 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.e2e.running import Console
 from tests.sshd import PASSWORD, Server
 
 PACKAGE = "/var/tmp/ascend-console/packages/console-test-no-such.rpm"
 
 
-@dataclass
-class Console:
-    process: subprocess.Popen[bytes]
-    client: httpx.Client
-
-    def children(self) -> dict[str, int]:
-        """Name -> pid of the supervisor's children."""
-        listed = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
-        marks = {
-            "-Q machines": "machines",
-            "-Q compute": "compute",
-            "granian": "web",
-            "beat": "beat",
-            "manage.py collect": "collector",
-            "unixsocket": "redis",
-        }
-        found = {}
-        for line in listed.splitlines():
-            pid, text = line.strip().split(None, 1)
-            found.update({name: int(pid) for mark, name in marks.items() if mark in text})
-        return found
-
-
-def manage(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "REDIS_URL"},
-        "CONSOLE_VAR": str(tmp_path_factory.mktemp("var")),
-        "CONSOLE_PORT": str(port),
-        "CONSOLE_LEASE_SECONDS": "5",
-        "CONSOLE_RECONCILE_SECONDS": "20",
-        "DJANGO_SUPERUSER_PASSWORD": "a-long-test-password",
-    }
-    manage(environment, "migrate", "-v0")
-    manage(environment, "createsuperuser", "--noinput", "--username", "ada", "--email", "ada@example.com")
-    token = manage(environment, "drf_create_token", "ada").split()[2]
-    process = subprocess.Popen([sys.executable, "manage.py", "up"], env=environment)
-    client = httpx.Client(
-        base_url=f"http://127.0.0.1:{port}/api/v1", headers={"Authorization": f"Token {token}"}, timeout=30
-    )
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if client.get("/kinds/").status_code == 200:
-                break
-        except httpx.TransportError:
-            pass
-        assert process.poll() is None and time.monotonic() < deadline, "the console did not come up"
-        time.sleep(0.2)
-    yield Console(process, client)
-    client.close()
-    process.send_signal(signal.SIGINT)
-    process.wait(60)
+@pytest.fixture(scope="module", autouse=True)
+def no_package_left() -> Iterator[None]:
+    yield
     shutil.rmtree(Path(PACKAGE).parent, ignore_errors=True)
 
 
