@@ -6,7 +6,7 @@ import logging
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,10 +50,14 @@ class Child:
                     self.command, stdout=output, stderr=output, preexec_fn=die_with_parent, start_new_session=True
                 )
 
-    def stop(self) -> None:
-        if self.process is None or self.process.poll() is not None:
+    def ask_to_end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait_for_end(self) -> None:
+        """Wait for the grace, then kill."""
+        if self.process is None:
             return
-        self.process.terminate()
         try:
             self.process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -61,21 +65,29 @@ class Child:
             self.process.wait()
 
 
-def watch(children: list[Child], finished: Callable[[], bool] = lambda: False) -> None:
-    """Tend the children until TERM, Ctrl-C or ``finished()``, then stop them, the last one first."""
+def stop(children: Sequence[Child]) -> None:
+    """End them side by side."""
+    for child in children:
+        child.ask_to_end()
+    for child in children:
+        child.wait_for_end()
+
+
+def watch(ground: list[Child], children: list[Child], finished: Callable[[], bool]) -> None:
+    """Tend them all until TERM, Ctrl-C or ``finished()``; the ``ground`` that the others stand on is stopped last."""
     stopping = False
 
-    def stop(*_: object) -> None:
+    def end(*_: object) -> None:
         nonlocal stopping
         stopping = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+        signal.signal(number, end)
     try:
         while not stopping and not finished():
-            for child in children:
+            for child in (*ground, *children):
                 child.tend()
             time.sleep(0.2)
     finally:
-        for child in reversed(children):
-            child.stop()
+        stop(children)
+        stop(ground)

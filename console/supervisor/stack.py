@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from console.supervisor.children import Child, watch
+from console.supervisor.children import Child, stop, watch
 from console.supervisor.redis import server_binary, server_command, wait_until_up
 
 
@@ -58,17 +58,16 @@ def run(
     def child(name: str, command: list[str]) -> Child:
         return Child(name, command, logs / f"{name}.log" if logs else None)
 
-    children = [child(name, command) for name, command in (first or {}).items()]
+    ground = [child(name, command) for name, command in (first or {}).items()]
     binary = server_binary()
     if binary:
-        children.append(child("redis", server_command(binary)))
-    for one in children:
+        ground.append(child("redis", server_command(binary)))
+    for one in ground:
         one.tend()
     if not wait_until_up():
-        for one in reversed(children):
-            one.stop()
+        stop(ground)
         raise CommandError("Redis does not answer; look at REDIS_URL, or at the lines above.")
-    watch([*children, *(child(name, command) for name, command in _commands().items())], finished)
+    watch(ground, [child(name, command) for name, command in _commands().items()], finished)
 
 
 def _commands() -> dict[str, list[str]]:

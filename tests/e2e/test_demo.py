@@ -1,0 +1,119 @@
+"""The demo as a newcomer runs it: a subprocess on its own state, stopped in its midst and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STAGES = [
+    "enroll", "probe", "preflight", "depot", "install-os-packages", "install-driver", "install-cann",
+    "convert to ONNX", "quantize", "convert to OM", "package-image", "rollout", "ask",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """No Redis of anybody else's, ports of its own, and a PATH without docker or any NPU tool."""
+    tools = tmp_path_factory.mktemp("bin")
+    for folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
+        for tool in Path(folder).iterdir():
+            if tool.name not in ("docker", "npu-smi", "atc") and not (tools / tool.name).exists():
+                (tools / tool.name).symlink_to(tool)
+    passed_on = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL")}
+    return {
+        **passed_on,
+        "PATH": str(tools),
+        "CONSOLE_VAR": str(tmp_path_factory.mktemp("var")),
+        "CONSOLE_PORT": str(_free_ports(1)),
+        "CONSOLE_FLEET_PORT": str(_free_ports(4)),
+        "CONSOLE_LEASE_SECONDS": "5",
+    }
+
+
+def _free_ports(count: int) -> int:
+    """The first of ``count`` free ports in a row."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = int(probe.getsockname()[1])
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as other:
+                    other.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+
+
+def start(environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "demo", "--once"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str], seconds: float) -> str:
+    out, _ = process.communicate(timeout=seconds)
+    assert process.returncode == 0, out
+    return out
+
+
+def report_of(environment: dict[str, str]) -> dict[str, Any]:
+    return json.loads((Path(environment["CONSOLE_VAR"]) / "demo" / "report.json").read_text())
+
+
+def wait_for_rollout(environment: dict[str, str], process: subprocess.Popen[str], seconds: float) -> None:
+    ledger = Path(environment["CONSOLE_VAR"]) / "demo" / "ledger.json"
+    deadline = time.monotonic() + seconds
+    while not (ledger.exists() and "rollout" in json.loads(ledger.read_text())["jobs"]):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the demo did not get to its rollout"
+        time.sleep(0.1)
+
+
+@pytest.mark.timeout(600)
+def test_a_demo_that_is_stopped_in_its_rollout_goes_on_and_ends_right(environment):
+    first = start(environment)
+    wait_for_rollout(environment, first, 300)
+    time.sleep(1)
+    first.send_signal(signal.SIGINT)
+    out, _ = first.communicate(timeout=60)
+    assert first.returncode == 1 and "Traceback" not in out, out
+    out = finish(start(environment), 240)
+    assert "Traceback" not in out
+    report = report_of(environment)
+    assert [stage["name"] for stage in report["stages"]] == STAGES
+    assert all(stage["ok"] and stage["proof"] for stage in report["stages"])
+    assert report["sizes"]["before"] > 3 * report["sizes"]["after"]
+    assert report["rollout"]["state"] == "succeeded" and len(report["rollout"]["machines"]) == 4
+    assert len(report["answers"]) == 10 and {"intent", "confidence", "latency_ms"} <= set(report["answers"][0])
+    assert all(len(artifact["sha256"]) == 64 and artifact["bytes"] > 0 for artifact in report["artifacts"])
+    logs = list(Path(environment["CONSOLE_VAR"]).glob("demo/fleet/*/disk/var/log/ascend_seclog/operation.log"))
+    assert len(logs) == 4
+    for log in logs:
+        text = log.read_text()
+        assert text.count("npu-driver") == text.count("npu-firmware") == 1, text
+
+
+@pytest.mark.timeout(240)
+def test_a_demo_that_ended_is_started_again_and_asks_what_serves(environment):
+    out = finish(start(environment), 120)
+    assert "done by an earlier start" in out and all(stage["ok"] for stage in report_of(environment)["stages"])
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts(environment):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(environment["CONSOLE_FLEET_PORT"]) + 1))
+        taken.listen()
+        out, _ = (process := start(environment)).communicate(timeout=60)
+    assert process.returncode == 1 and out.count("\n") <= 2
+    assert f"port {int(environment['CONSOLE_FLEET_PORT']) + 1}" in out and "CONSOLE_FLEET_PORT" in out
