@@ -19,12 +19,16 @@ def main() -> int:
     parser.add_argument("--host", default="0.0.0.0")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--device", type=int, default=0, help="logic id of the NPU")
+    # `docker stop` kills after ten seconds.
+    parser.add_argument("--grace", type=float, default=8.0, help="seconds for what is in flight when told to end")
     asked = parser.parse_args()
     # One batch at a time on one thread: the tokenizer's own pool would only compete with the engine's.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
     # Not asyncio.run: it would wait for a model that is still loading, on a thread that nothing can interrupt.
-    return asyncio.new_event_loop().run_until_complete(serve(asked.model, asked.host, asked.port, asked.device))
+    return asyncio.new_event_loop().run_until_complete(
+        serve(asked.model, asked.host, asked.port, asked.device, asked.grace)
+    )
 
 
 if __name__ == "__main__":

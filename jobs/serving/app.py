@@ -1,7 +1,7 @@
 """The HTTP side: an ASGI application with three routes.
 
 POST /v1/classify  `{"texts": ["..."]}` -> `{"results": [{"label", "confidence", "top"}], "latency_ms", "model", ...}`
-GET  /healthz      200 once the model has answered, 503 while it loads, stops, or has failed at its last inference
+GET  /healthz      200 once the model has answered, 503 while it loads, stops, hangs, or failed at its last inference
 GET  /metrics      Prometheus
 
 Errors are problem details (RFC 9457) with a code and a mend. A text that a client sent is never logged.
@@ -24,6 +24,8 @@ from .metrics import CONTENT_TYPE, Metrics
 MOST_BYTES = 1024 * 1024
 MOST_TEXTS = 64
 MOST_CHARACTERS = 8192
+# No batch takes this long but on an NPU that hangs.
+STUCK_S = 30.0
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -174,7 +176,8 @@ class Application:
             return "stopping"
         if self._classifier is None:
             return "loading"
-        return "failing" if self._failed else "ok"
+        stuck = self._batcher is not None and self._batcher.busy_s > STUCK_S
+        return "failing" if self._failed or stuck else "ok"
 
 
 def _allow(method: str, *methods: str) -> None:

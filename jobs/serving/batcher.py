@@ -44,11 +44,17 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._worker: asyncio.Task[None] | None = None
+        self._busy_since: float | None = None
 
     @property
     def waiting(self) -> int:
         """Texts that the engine has not taken yet."""
         return len(self._waiting)
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the inference under way has taken; 0 while there is none."""
+        return 0.0 if self._busy_since is None else time.perf_counter() - self._busy_since
 
     async def ask(self, texts: list[str]) -> list[Answer]:
         """Answers in order. Raises RequestRefused (`queue-full`) at once when they would wait behind too many."""
@@ -81,7 +87,7 @@ class Batcher:
                     batch.append(item)
             if not batch:
                 continue
-            started = time.perf_counter()
+            started = self._busy_since = time.perf_counter()
             try:
                 answers = await loop.run_in_executor(self._thread, self._classify, [item.text for item in batch])
             except Exception as error:
@@ -89,11 +95,13 @@ class Batcher:
                     if not item.answer.done():
                         item.answer.set_exception(error)
                 continue
+            finally:
+                self._busy_since = None
             self._observe(len(batch), time.perf_counter() - started)
             for item, answer in zip(batch, answers, strict=True):
                 if not item.answer.done():
                     item.answer.set_result(answer)
 
     def close(self) -> None:
-        """Ends the thread after what it is doing."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Takes no more; does not wait for an inference that may never end."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

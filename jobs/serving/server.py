@@ -16,14 +16,14 @@ from .classifier import Classifier
 from .errors import ModelRefused
 from .profile import Profile
 
-# `docker stop` kills after ten seconds.
-GRACE_S = 8.0
-
 log = logging.getLogger("serving")
 
 
-async def serve(folder: Path, host: str, port: int, device: int) -> int:
-    """Serves until TERM or INT; returns the exit status: 0 after an orderly end, 2 when the release can't be served."""
+async def serve(folder: Path, host: str, port: int, device: int, grace_s: float) -> int:
+    """Serves until TERM or INT, then answers what is in flight, for `grace_s` seconds at most.
+
+    Returns the exit status: 0 after an orderly end, 2 when the release can't be served.
+    """
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
@@ -66,8 +66,8 @@ async def serve(folder: Path, host: str, port: int, device: int) -> int:
             return _no_port(host, port, listening.exception())
     finally:
         app.stop()
-        if not await app.drained(GRACE_S):
-            log.warning("requests were still in flight after %.0f s", GRACE_S)
+        if not await app.drained(grace_s):
+            log.warning("requests were still in flight after %g s", grace_s)
         server.stop()
         await asyncio.wait({listening}, timeout=2)
         waiting.cancel()

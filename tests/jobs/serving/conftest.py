@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parents[3]
 class Served:
     """The server as a process of its own, with a client."""
 
-    def __init__(self, folder: Path, path: tuple[Path, ...] = (), release: str = "tiny 1") -> None:
+    def __init__(self, folder: Path, path: tuple[Path, ...] = (), release: str = "tiny 1", grace: str = "8") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jobs.serving", "--model", str(folder), "--host", "127.0.0.1",
-             "--port", str(self.port)],
+             "--port", str(self.port), "--grace", grace],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, "CONSOLE_RELEASE": release, "PYTHONPATH": os.pathsep.join(map(str, path))},
         )  # fmt: skip
