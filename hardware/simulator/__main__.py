@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from hardware.simulator import packages
-from hardware.simulator.fleet import Fleet, FleetRefused
+from hardware.simulator.fleet import Fleet, FleetRefused, fleet_runs
 from hardware.simulator.machine import REBOOT_SIGNAL
 from hardware.simulator.spec import FAULTS, FaultUnknown, Home, check_fault
 
@@ -87,7 +87,10 @@ def _control(arguments: argparse.Namespace) -> None:
         home.store(spec)
         return
     try:
-        os.kill(int(home.pid.read_text()), REBOOT_SIGNAL if arguments.command == "reboot" else signal.SIGKILL)
+        keeper = int(home.pid.read_text())
+        if not fleet_runs(arguments.dir):
+            raise ProcessLookupError
+        os.kill(keeper, REBOOT_SIGNAL if arguments.command == "reboot" else signal.SIGKILL)
     except (OSError, ValueError):
         raise FleetRefused(f"{arguments.name} is not up.") from None
 

@@ -187,6 +187,16 @@ class Fleet:
             slot.keeper = 0
 
 
+def fleet_runs(folder: Path) -> bool:
+    """Whether a fleet runs on ``folder`` now; the pids in a folder that none runs on are somebody else's."""
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _free_port() -> int:
     with socket.socket() as any_socket:
         any_socket.bind(("127.0.0.1", 0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import re
 import struct
 import tarfile
 from dataclasses import dataclass
@@ -85,14 +86,16 @@ def run_file(package: RunPackage) -> bytes:
     """The bytes of a .run: a shell script with its payload behind it, which it checks before it does anything."""
     payload = random.Random(package.name).randbytes(package.filler)
     text = "".join((_INSTALLERS / name).read_text() for name in ("head.sh", package.body))
+    firmware = re.search(r"^compatible_version_fw=\[([^,]+),([^\]]+)\]", package.version_info, re.M)
+    low, high = firmware.groups() if firmware else ("", "")
     values = {
         "NAME": package.name,
         "VERSION": package.version,
         "VERSION_INFO": package.version_info,
         "ARCH": "aarch64",
         "OCCUPIES": "4",
-        "FIRMWARE_LOW": "7.0.0",
-        "FIRMWARE_HIGH": "7.5.99",
+        "FIRMWARE_LOW": low,
+        "FIRMWARE_HIGH": high,
         "SIZE": str(len(payload)),
         "SHA256": hashlib.sha256(payload).hexdigest(),
     }

@@ -7,6 +7,7 @@ boot: its mounts are gone when the last of its processes is.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -98,8 +99,8 @@ def _wrap(standin: Path, target: Path) -> None:
     runner = "/bin/sh"
     if any("python" in word for word in shebang):
         options = [word for word in shebang if word.startswith("-") and word != "-S"]
-        runner = " ".join([sys.executable, *options])
-    _write(target, f'#!/bin/sh\nexec {runner} {standin} "$@"\n', 0o755)
+        runner = shlex.join([sys.executable, *options])
+    _write(target, f'#!/bin/sh\nexec {runner} {shlex.quote(str(standin))} "$@"\n', 0o755)
 
 
 def _write(path: Path, text: str, mode: int = 0o644) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hardware.npu import parse
+from hardware.simulator import packages
 from hardware.simulator.chips import Chips
 from hardware.ssh.command import CommandResult, execute
 from hardware.ssh.errors import SSHFailure
@@ -29,9 +30,9 @@ BURN = "while True: pass"
 def installed(tmp_path_factory: pytest.TempPathFactory, simulated_packages: dict[str, Path]) -> Iterator[Fleet]:
     """One machine with driver and firmware, restarted since."""
     fleet = start(tmp_path_factory.mktemp("installed") / "fleet")
-    packages = fleet.disk("kunpeng-01") / "opt"
+    folder = fleet.disk("kunpeng-01") / "opt"
     for what in ("driver", "firmware"):
-        (packages / f"{what}.run").write_bytes(simulated_packages[what].read_bytes())
+        (folder / f"{what}.run").write_bytes(simulated_packages[what].read_bytes())
     done = run(fleet, f"{USER}; sh /opt/driver.run --full --quiet && sh /opt/firmware.run --full --quiet")
     assert done.exit_status == 0, done.stdout
     restart(fleet)
@@ -190,6 +191,20 @@ def test_a_hot_npu_warns_and_a_lost_one_is_no_longer_listed(installed: Fleet):
 def test_what_a_person_asks_for_is_answered_as_the_real_tool_does(installed: Fleet, command, status, said):
     done = run(installed, command)
     assert (done.exit_status, said in done.stdout) == (status, True), done
+
+
+def test_a_driver_for_an_older_firmware_is_refused(installed: Fleet):
+    newest = packages.RUN_PACKAGES[0]
+    info = newest.version_info.replace("24.1.0", "23.0.7").replace("[7.0.0,7.5.99]", "[7.0.0,7.1.99]")
+    older = packages.RunPackage(newest.name.replace("24.1.0", "23.0.7"), newest.body, "23.0.7", info, 1000)
+    (installed.disk("kunpeng-01") / "opt/older.run").write_bytes(packages.run_file(older))
+    checked = run(installed, "sh /opt/older.run --check")
+    assert checked.exit_status == 1 and "base version is 24.1.0." in checked.stdout
+    assert "driver and firmware version relationship check failed" in checked.stdout
+    refused = run(installed, "sh /opt/older.run --full --quiet")
+    assert refused.exit_status == 1 and "please upgrade the firmware first" in refused.stdout
+    right = run(installed, "sh /opt/driver.run --check")
+    assert right.exit_status == 0 and "driver and firmware version relationship check success" in right.stdout
 
 
 def test_an_address_that_is_set_is_read_back(installed: Fleet):
