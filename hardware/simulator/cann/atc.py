@@ -15,7 +15,7 @@ from hardware.simulator.cann.refusals import RUN_FAILED, AtcRefused
 
 # GE's FAILED is -1; the manual names no exit status, so nothing may rest on this one.
 FAILED = 255
-SECONDS = 1.0
+SECONDS = 0.5
 _DYNAMIC = ("dynamic_batch_size", "dynamic_image_size", "dynamic_dims", "input_shape_range")
 _FLAG_NAMES = """
 mode framework model weight output soc_version input_format input_shape input_shape_range dynamic_batch_size
