@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from hardware.events import announce
+from hardware.events import announce, audit
 from hardware.inventory.models import Machine
 from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import SSHFailure
@@ -66,4 +66,6 @@ def _move(machine_id: int, before: str, state: str, trouble: dict[str, Any], mor
         found = Machine.objects.filter(pk=machine_id, state=before)
         if found.update(state=state, trouble=trouble, **more):
             name = Machine.objects.values_list("name", flat=True).get(pk=machine_id)
+            if trouble:
+                audit("machine.trouble", f"machine:{name}", code=trouble["code"])
             announce("fleet", "machine", machine=name, state=state, trouble=trouble)

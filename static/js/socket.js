@@ -130,7 +130,7 @@ class Feed {
   startPolling() {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const over = () => this.done || !this.polling || turn !== this.turn;
-    if (!this.polling) this.onState("polling");
+    let told = this.polling;
     this.polling = true;
     this.later(() => this.connect(), SOCKET_AGAIN_MS);
     const ask = async () => {
@@ -141,6 +141,8 @@ class Feed {
         if (!answer.ok) throw new Error(`status ${answer.status}`);
         const { frames, ended, next } = this.readPoll(await answer.json(), this.offset);
         if (over()) return;
+        if (!told) this.onState("polling");
+        told = true;
         this.take(ended ? [...frames, { type: "end", offset: next }] : frames);
         // The log comes in pages: while there is more, don't wait.
         this.later(ask, frames.length && !ended && this.offset !== undefined ? 50 : POLL_MS);

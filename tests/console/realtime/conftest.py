@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,15 +18,18 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from hardware.inventory.models import Credential, Machine
+from jobs import checkpoints
 from jobs.leases import Lease, claim
 from jobs.logbook import append
 from jobs.models import Job, JobStep
 from jobs.services import launch
+from jobs.states import JobState
 from tests import command_kind
 from tests.redis_server import Redis
 
@@ -45,6 +50,11 @@ class Web:
             compression=None,
         )
 
+    def kill(self) -> None:
+        """As a power cut would: the server and its worker at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
     def memory_kb(self) -> int:
         """Resident memory of the server and its worker."""
         listed = subprocess.run(
@@ -54,10 +64,11 @@ class Web:
         return sum(int(line) for line in listed.split())
 
 
-def start_web() -> Web:
+def start_web(port: int = 0) -> Web:
+    """On a free port, or on one that was used before."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port = port or free.getsockname()[1]
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "console.settings",
@@ -67,7 +78,8 @@ def start_web() -> Web:
         sys.executable, "-m", "granian", "--interface", "asginl", "--workers", "1", "--host", "127.0.0.1",
         "--port", str(port), "--log-level", "warning", "tests.console.realtime.application:application",
     ]  # fmt: skip
-    process = subprocess.Popen(command, env=environment, cwd=Path(__file__).resolve().parents[3])
+    root = Path(__file__).resolve().parents[3]
+    process = subprocess.Popen(command, env=environment, cwd=root, start_new_session=True)
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -120,6 +132,25 @@ def written(transactional_db: None) -> Written:
     lease = claim(job.pk, "test")
     assert lease
     return Written(job, JobStep.objects.filter(job=job).order_by("pk")[0], lease)
+
+
+def line(number: int) -> bytes:
+    return f"line {number}: 量化 {'x' * 60}\n".encode()
+
+
+def write_in_background(written: Written, count: int, pause: float) -> tuple[threading.Thread, bytes]:
+    """Lines, one every ``pause`` seconds, then the job's end; returns what the log will be."""
+
+    def go() -> None:
+        for number in range(count):
+            written.write(line(number))
+            time.sleep(pause)
+        checkpoints.end(written.lease, JobState.SUCCEEDED)
+        connections.close_all()
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    return thread, b"".join(line(number) for number in range(count))
 
 
 @dataclass

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 
 import pytest
@@ -10,28 +9,12 @@ from websockets.exceptions import InvalidStatus
 from jobs import checkpoints
 from jobs.models import Job
 from jobs.states import JobState, StepState
-from tests.console.realtime.conftest import Reader, Web, Written, close_code
+from tests.console.realtime.conftest import Reader, Web, Written, close_code, line, write_in_background
 from tests.redis_server import Redis
 
 
 def path(written: Written, after: int = 0) -> str:
     return f"/ws/jobs/{written.job.pk}/log?after={after}"
-
-
-def line(number: int) -> bytes:
-    return f"line {number}: 量化 {'x' * 60}\n".encode()
-
-
-def write_in_background(written: Written, count: int, pause: float) -> tuple[threading.Thread, bytes]:
-    def go() -> None:
-        for number in range(count):
-            written.write(line(number))
-            time.sleep(pause)
-        checkpoints.end(written.lease, JobState.SUCCEEDED)
-
-    thread = threading.Thread(target=go)
-    thread.start()
-    return thread, b"".join(line(number) for number in range(count))
 
 
 def test_a_page_opened_in_the_middle_sees_the_log_from_its_beginning_then_live_then_its_end(web, written):
