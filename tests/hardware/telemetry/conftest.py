@@ -16,10 +16,22 @@ from hardware.inventory.models import Credential, Machine
 from hardware.telemetry import collector as module
 from hardware.telemetry.collector import Collector
 from hardware.telemetry.samples import latest
-from tests import shared
 from tests.sshd import PASSWORD, Server, serve
 
-SAMPLE = "ascend/npu-smi/info--910A-8card-procs--23.0.rc2.3.txt"
+TABLE = """\
++------------------------------------------------------------------------------------------------+
+| npu-smi 23.0.rc3          Version: 23.0.rc2.3                                      |
++---------------------------+---------------+----------------------------------------------------+
+| NPU   Name                | Health        | Power(W)    Temp(C)           Hugepages-Usage(page)|
+| Chip                      | Bus-Id        | AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)        |
++===========================+===============+====================================================+
+| 0     910A                | OK            | 73.4        44                1123 / 1123          |
+| 0                         | 0000:C1:00.0  | 12          4565 / 15137      30710/ 32768         |
++===========================+===============+====================================================+
+| 1     910A                | Warning       | 69.6        39                1123 / 1123          |
+| 0                         | 0000:81:00.0  | 0           4483 / 15137      30710/ 32768         |
++===========================+===============+====================================================+
+"""
 INTERVAL = 0.5
 
 
@@ -29,8 +41,8 @@ class Tool:
 
     path: Path
 
-    def prints_the_sample(self) -> None:
-        self.does(f"cat {shared.FOLDER / SAMPLE}")
+    def lists_two_chips(self) -> None:
+        self.does(f"cat <<'END'\n{TABLE}END")
 
     def does(self, script: str) -> None:
         new = self.path.with_suffix(".new")
@@ -47,7 +59,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     made = Tool(tmp_path / "bin" / "npu-smi")
-    made.prints_the_sample()
+    made.lists_two_chips()
     return made
 
 
