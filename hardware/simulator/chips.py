@@ -127,7 +127,7 @@ class Chips:
             # It is hot at once when a test says so; it cools as slowly as any.
             warm = max(warm, _HOT_DEGREES)
         memory = sum(process.rss_mb for process in users.values())
-        held = [Held(pid, process.name, process.rss_mb) for pid, process in users.items() if process.rss_mb >= 16]
+        held = [Held(pid, process.name, process.rss_mb) for pid, process in users.items() if process.rss_mb >= 4]
         return Chip(
             npu=npu,
             bus=BUSES[npu],
