@@ -157,6 +157,7 @@ DEPOT_DIR = env.path("CONSOLE_DEPOT", VAR_DIR / "depot")
 FIELD_KEYS_FILE = env.path("CONSOLE_FIELD_KEYS", VAR_DIR / "keys" / "fields")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
+AUTHENTICATION_BACKENDS = ["console.access.backend.PausingBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 AUTH_PASSWORD_VALIDATORS = [

@@ -23,8 +23,7 @@ class LoginForm(AuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         name = str(self.cleaned_data.get("username", ""))
-        address = str(self.request.META.get("REMOTE_ADDR", "")) if self.request else ""
-        wait = throttle.wait(name, address)
+        wait = throttle.wait(name, throttle.address(self.request))
         if wait:
             minutes = -(-wait // 60)
             raise ValidationError(
@@ -36,13 +35,7 @@ class LoginForm(AuthenticationForm):
                 % {"n": minutes},
                 code="throttled",
             )
-        try:
-            cleaned = super().clean()
-        except ValidationError:
-            throttle.failed(name, address)
-            raise
-        throttle.forget(name, address)
-        return cleaned
+        return super().clean()
 
 
 class Login(views.LoginView):

@@ -1,4 +1,4 @@
-"""Five wrong passwords for a name from an address, then a pause. In the memory of the one web process."""
+"""Five wrong passwords for a name from an address, then a pause. Kept in the memory of the one web process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import hashlib
 import time
 
 from django.core.cache import cache
+from django.http import HttpRequest
 
 TRIES = 5
 PAUSE = 300
+
+
+def address(request: HttpRequest | None) -> str:
+    return str(request.META.get("REMOTE_ADDR", "")) if request is not None else ""
 
 
 def wait(name: str, address: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -65,5 +66,7 @@ def _cann(standing: Standing, facts: Facts) -> Part:
 
 def _docker(facts: Facts) -> Part:
     if facts.docker is not None:
-        return Part("docker", facts.docker, "ok", _("Installed"))
+        # "Docker version 18.09.0, build ..."
+        version = re.search(r"\d+(\.\d+)+", facts.docker)
+        return Part("docker", version.group() if version else facts.docker, "ok", _("Installed"))
     return Part("docker", "", "unknown", _("Needed to serve"))

@@ -135,9 +135,10 @@ function make(place, chips, data) {
     {
       width: place.clientWidth,
       height: height(),
+      padding: [8, 32, 0, 0],
       scales: { x: { time: true }, y: { range: [0, 100] } },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick).slice(0, ticks.at(-1) - ticks[0] < 300 ? 8 : 5)) },
+        { ...axis, space: 80, values: (_, ticks) => ticks.map((tick) => clock(tick).slice(0, ticks.at(-1) - ticks[0] < 300 ? 8 : 5)) },
         { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => `${tick} %`) },
       ],
       series: [{ label: place.dataset.timeWords, value: (_, at) => (at === null ? "–" : clock(at)) }, ...lines],

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 pytestmark = pytest.mark.django_db
 
@@ -38,3 +39,23 @@ def test_times_are_in_the_zone_that_the_browser_names(client, person):
     assert "Times in UTC+8" in client.get("/").content.decode()
     client.cookies["zone"] = "../../etc/passwd"
     assert "Times in UTC<" in client.get("/").content.decode()
+
+
+def test_a_page_that_is_not_there_says_so_and_leads_on(client, person):
+    answer = client.get("/machines/no-such-machine/")
+    assert answer.status_code == 404 and "There is no such page" in answer.content.decode()
+
+
+def test_a_form_that_is_too_old_says_that_nothing_was_done(person):
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(person)
+    answer = strict.post("/logout/")
+    assert answer.status_code == 403 and "nothing was done" in answer.content.decode()
+
+
+def test_a_fault_of_the_console_shows_no_stack_trace(client, person, monkeypatch):
+    monkeypatch.setattr("console.pages.latest", lambda names: 1 / 0)
+    client.raise_request_exception = False
+    answer = client.get("/")
+    assert answer.status_code == 500 and "The console is at fault" in answer.content.decode()
+    assert "ZeroDivision" not in answer.content.decode()

@@ -10,6 +10,9 @@ from playwright.sync_api import expect
 
 from tests.e2e.browser import NARROW, WIDE, Desk, Site
 
+# A console, a fleet and a browser start first, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
+
 # Path of a page -> words of it in English and in Chinese.
 PAGES = {
     "/": ("Wrong now", "当前问题"),

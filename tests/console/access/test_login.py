@@ -50,3 +50,11 @@ def test_signing_in_goes_back_only_to_a_page_of_this_site(client):
         "/login/", {"username": "ada", "password": "a-long-test-password", "next": "https://elsewhere.example/"}
     )
     assert answer.url == "/"
+
+
+def test_the_token_endpoint_is_no_way_around_the_pause(client):
+    for _ in range(5):
+        assert client.post("/api/v1/token/", {"username": "ada", "password": "wrong"}).status_code == 400
+    right = {"username": "ada", "password": "a-long-test-password"}
+    assert client.post("/api/v1/token/", right).status_code == 400
+    assert b"Try again in" in client.post("/login/", right).content
