@@ -60,3 +60,30 @@ def test_a_worker_that_is_killed_while_a_driver_is_installed_starts_no_installer
     # What the installers wrote down on the machine, line by line, is what the job's log holds: no gap, no repeat.
     written = (fleet.disk("kunpeng-01") / "var/log/ascend_seclog/ascend_install.log").read_text().splitlines()
     assert [line for line in log_of(job).splitlines() if line.startswith(("[Driver]", "[Firmware]"))] == written
+
+
+def test_a_machine_that_loses_its_power_in_the_midst_is_told_of_and_can_be_installed_again(
+    new_fleet: Callable[..., Fleet], depot: dict[str, int]
+):
+    fleet = new_fleet()
+    machine = read_facts(fleet.enroll("kunpeng-01"))
+    params = {"driver": depot["driver"], "firmware": depot["firmware"]}
+    job = launch("install-driver", params, [machine], actor="ada")
+    worker = start_worker(job, DEPOT=str(settings.DEPOT_DIR))
+    deadline = time.monotonic() + 60
+    while not driver_is_being_installed(job):
+        assert time.monotonic() < deadline and worker.poll() is None
+        time.sleep(0.02)
+    fleet.control("power-cut", "kunpeng-01")
+    assert worker.wait(60) == 0
+    job.refresh_from_db()
+    assert job.state == JobState.INTERRUPTED and job.failure["code"] == "machine-rebooted"
+    assert "kunpeng-01" in job.failure["cause"] and job.failure["mend"]
+    # What had not been finished is not taken for a driver.
+    assert read_facts(machine).read.driver is None and len(starts(fleet, "kunpeng-01")) == 1
+
+    again = launch("install-driver", params, [machine], actor="ada")
+    take_over(again)
+    assert again.state == JobState.SUCCEEDED, again.failure
+    machine.refresh_from_db()
+    assert len(machine.read.npus) == 4 and len(starts(fleet, "kunpeng-01")) == 3
