@@ -39,7 +39,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What an ONNX model is. `operators` counts nodes by domain and type."""
+    """What an ONNX model is. `operators` counts nodes by domain and type; `domains` are those with an opset."""
 
     name: str
     bytes: int
@@ -49,6 +49,7 @@ class Inspection:
     inputs: list[Port]
     outputs: list[Port]
     operators: dict[str, int]
+    domains: list[str]
     external_data: list[str]
 
 
@@ -87,6 +88,7 @@ def inspect(path: Path) -> Inspection:
         inputs=[_port(value) for value in graph.input if value.name not in stored],
         outputs=[_port(value) for value in graph.output],
         operators=dict(sorted(Counter(f"{node.domain or 'ai.onnx'}::{node.op_type}" for node in graph.node).items())),
+        domains=sorted({entry.domain or "ai.onnx" for entry in model.opset_import}),
         external_data=sorted(beside),
     )
 
@@ -117,13 +119,19 @@ def check_opset(model: Inspection, cann: str) -> list[str]:
 
 
 def check_operators(model: Inspection) -> None:
-    """Refuses operators that atc is known to have no parser for. Raises `operator-unsupported`."""
+    """Refuses what atc is known to have no parser for. Raises `operator-unsupported`, `domains-unsupported`."""
     unread = [name for name in model.operators if name.removeprefix("ai.onnx::") in UNREADABLE]
     if unread:
         raise ConversionRefused(
             "operator-unsupported",
             f"atc has no parser for {', '.join(unread)}, which {model.name} uses.",
             "Convert the model as it was before, or quantize it with int8-weight in its plain form, which atc reads.",
+        )
+    if len(model.domains) > 1:
+        raise ConversionRefused(
+            "domains-unsupported",
+            f"{model.name} has opsets of several domains ({', '.join(model.domains)}); atc takes one (E16005).",
+            "Export the model with ONNX's own operators, and drop the opset imports that nothing uses.",
         )
 
 

@@ -27,6 +27,7 @@ ConversionRefused       code                      when
                         external-unsafe           the model's weights lie outside its folder
                         opset-unsupported         CANN of that version does not read the model's opset
                         operator-unsupported      an operator that atc is known to have no parser for
+                        domains-unsupported       opsets of several domains, of which atc takes one
                         cann-version              no version of CANN
                         input-shape               --input_shape cannot be read
                         input-unknown             --input_shape names an input that the model does not have

@@ -151,6 +151,16 @@ def test_operators_that_atc_has_no_parser_for_are_refused_when_it_is_for_a_cann(
     check_model(tmp_path / "dynamic.onnx")
 
 
+def test_opsets_of_several_domains_are_refused_for_a_cann_and_counted_otherwise(tmp_path: Path):
+    content = small_model()
+    content.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(content, tmp_path / "two.onnx")
+    with pytest.raises(ConversionRefused) as refused:
+        check_model(tmp_path / "two.onnx", cann="8.0.0")
+    assert refused.value.code == "domains-unsupported" and "com.microsoft" in refused.value.message
+    assert check_model(tmp_path / "two.onnx").model.domains == ["ai.onnx", "com.microsoft"]
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
