@@ -9,6 +9,7 @@ from hardware.inventory import pages as machines
 from jobs import pages as jobs
 from jobs.depot import pages as depot
 from jobs.newjob import new as new_job
+from jobs.rollout.pages import new_release
 
 urlpatterns = [
     path("", overview, name="overview"),
@@ -28,6 +29,7 @@ urlpatterns = [
     path("depot/", depot.depot, name="depot"),
     path("depot/<int:pk>/verify/", depot.check, name="depot-verify"),
     path("depot/<int:pk>/uses/", depot.uses, name="depot-uses"),
+    path("depot/<int:pk>/release/", new_release, name="release-new"),
     path("scenarios/support-bot/", support_bot, name="support-bot"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

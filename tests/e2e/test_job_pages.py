@@ -13,6 +13,9 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.e2e.browser import NARROW, WIDE, Desk, Site
 
+# A console, a fleet and a browser start first, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
+
 # What an installer may print at its worst, over some seconds: many lines, colours, lines written over, a character
 # that two writes share. The console sees no difference to a vendor's package but for what it does.
 NOISY = r"""#!/bin/sh

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from jobs.depot.models import Artifact
+from jobs.rollout.models import Release
 from jobs.services import launch
 from tests.console.pages import Page, sign_in
 
@@ -83,3 +84,23 @@ def test_where_an_artifact_is_used_is_told(site, machine):
     Artifact.objects.create(type="model", name="made.onnx", sha256="b" * 64, size=1, meta={"from": artifact.sha256})
     page = Page(site.get(f"/depot/{artifact.pk}/uses/"))
     assert f'href="/jobs/{job.pk}/"' in page.source and "made.onnx" in page.text
+
+
+def test_an_image_becomes_a_release_and_leads_on_to_its_rollout(site):
+    meta = {"image": "console/support-bot:1.0.0"}
+    image = Artifact.objects.create(type="image", name="i.tar", version="1.0.0", sha256="c" * 64, size=1, meta=meta)
+    form = Page(site.get(f"/depot/{image.pk}/release/"))
+    assert 'value="support-bot"' in form.source and 'value="1.0.0"' in form.source
+    fields = {"name": "support-bot", "version": "1.0.0", "port": "80", "devices": "0, 1", "smoke_text": "a"}
+    wrong = Page(site.post(f"/depot/{image.pk}/release/", data=fields))
+    assert wrong.status == 422 and "1024" in wrong.error("r-port")
+    assert wrong.error("r-smoke_label") == "This field is required."
+    fields |= {"port": "8000", "smoke_label": "b"}
+    made = site.post(f"/depot/{image.pk}/release/", data=fields)
+    release = Release.objects.get()
+    assert (release.devices, release.created_by) == ([0, 1], "ada")
+    rollout = Page(site.get(made.headers["location"]))
+    assert f'<option value="{release.pk}" selected>support-bot:1.0.0' in rollout.source
+    assert "takes at least one machine" not in rollout.text
+    again = Page(site.post(f"/depot/{image.pk}/release/", data=fields))
+    assert "There is a release support-bot:1.0.0 already" in again.error("r-version")
