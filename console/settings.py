@@ -131,7 +131,10 @@ REDIS_URL = env.url("REDIS_URL", schemes=["redis", "rediss", "unix"]) or f"unix:
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2}], "prefix": "console"},
+        "CONFIG": {
+            "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2, "health_check_interval": 15}],
+            "prefix": "console",
+        },
     }
 }
 

@@ -115,15 +115,22 @@ class Feed:
         finally:
             hub().leave(wakeups)
 
+    async def news(self, wakeups: Subscription, seconds: float) -> list[Wakeup]:
+        """The wake-ups since the last call, waiting ``seconds`` at most for one, and until the pace allows a message.
+
+        The pace is kept here, before the store is read: what is read is then sent at once.
+        """
+        await wakeups.something(seconds)
+        await asyncio.sleep(self._sent_at + GAP_SECONDS - time.monotonic())
+        return wakeups.take()
+
     async def say(self, frames: Sequence[Mapping[str, Any]]) -> None:
-        """Send the frames as one message, not sooner than the pace allows; without any, only show that we are here.
+        """Send the frames as one message; without any, only show that we are here.
 
         Raises ``TimeoutError`` when the client takes nothing for long, ``LoggedOut`` when it may no longer know.
         """
         now = time.monotonic()
-        if frames:
-            await asyncio.sleep(self._sent_at + GAP_SECONDS - now)
-        elif now - self._sent_at < IDLE_SECONDS:
+        if not frames and now - self._sent_at < IDLE_SECONDS:
             return
         if now - self._login_seen_at > LOGIN_CHECK_SECONDS:
             self._login_seen_at = now
@@ -168,8 +175,9 @@ class JobLog(Feed):
             await self.say(batch.frames)
             if batch.whole:
                 return WHOLE
-            news = [] if batch.more else await wakeups.news(LOOK_SECONDS)
-            states = not batch.more and (not news or any(one["topic"].startswith("job:") for one in news))
+            news = await self.news(wakeups, 0 if batch.more else LOOK_SECONDS)
+            looking = not news and not batch.more
+            states = looking or any(one["topic"].startswith("job:") for one in news)
 
 
 class Telemetry(Feed):
@@ -187,14 +195,15 @@ class Telemetry(Feed):
         said = ""
         newest = await self._newest()
         while True:
-            fresh = [newest] if newest and newest["at"] > said else []
+            fresh = [newest] if newest and newest["at"] != said else []
             await self.say([{"type": "samples", **one} for one in fresh])
             said = fresh[0]["at"] if fresh else said
-            news = await wakeups.news(LOOK_SECONDS)
+            news = await self.news(wakeups, LOOK_SECONDS)
             newest = news[-1]["payload"] if news else await self._newest()
 
     async def _newest(self) -> dict[str, Any] | None:
-        return (await on_db(latest, [self.machine])).get(self.machine)
+        # Not among the database's threads: a Redis that is away must not hold those up.
+        return (await asyncio.to_thread(latest, [self.machine])).get(self.machine)
 
 
 class Fleet(Feed):
@@ -208,7 +217,7 @@ class Fleet(Feed):
         await self.say(await on_db(feed.everything))
         looked = time.monotonic()
         while True:
-            news = await wakeups.news(LOOK_SECONDS)
+            news = await self.news(wakeups, LOOK_SECONDS)
             frames: list[Mapping[str, Any]] = await on_db(feed.named, *_named(news)) if news else []
             if time.monotonic() - looked > FLEET_LOOK_SECONDS:
                 looked = time.monotonic()

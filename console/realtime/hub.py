@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -38,13 +39,14 @@ class Subscription:
             del self._news[next(iter(self._news))]
         self._event.set()
 
-    async def news(self, seconds: float) -> list[Wakeup]:
-        """What came since the last call, waiting ``seconds`` at most for something to come."""
-        try:
+    async def something(self, seconds: float) -> None:
+        """Returns when there is something to take, or after ``seconds``."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
-        except TimeoutError:
-            return []
+
+    def take(self) -> list[Wakeup]:
+        """What came since the last call."""
         self._event.clear()
         news, self._news = self._news, {}
         return list(news.values())

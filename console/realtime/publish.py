@@ -22,7 +22,7 @@ from hardware.events import Change, changed
 
 log = logging.getLogger(__name__)
 
-CAPACITY = 2000
+CAPACITY = 10_000
 SEND_SECONDS = 2.0
 PAUSE_SECONDS = 1.0
 
