@@ -1,20 +1,24 @@
 """How the pure libraries speak when they are run as commands.
 
 Progress lines go to stdout as they come, flushed; with ``--json`` the last line of stdout is the report, one JSON
-object. Exit codes: 0 done, 2 refused (one line on stderr: what is wrong and the mend), 3 a budget is not held.
+object. Exit codes: 0 done, 2 refused (one line on stderr: what is wrong and the mend), 3 a budget is not held, 1 a
+defect of the console's own (one line as well, with the place in the code), 143 told to stop: nothing half done is left.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, NoReturn
 
 from jobs.conversion.errors import ConversionRefused
 
-DONE, REFUSED = 0, 2
+DONE, DEFECT, REFUSED, STOPPED = 0, 1, 2, 128 + signal.SIGTERM
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,15 +35,25 @@ def say(share: float, line: str) -> None:
 
 
 def carry_out(work: Callable[[], dict[str, Any]], *, as_json: bool) -> int:
-    """Runs `work`, prints its report and gives the exit code. A refusal, and only that, becomes one line."""
+    """Runs `work`, prints its report and gives the exit code. TERM unwinds, so that temporary files go."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         report = work()
     except ConversionRefused as refused:
         print(" ".join(str(refused).split()), file=sys.stderr, flush=True)
         return REFUSED
+    except Exception as error:  # a person reads this: the place is enough to find it
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(f"{type(error).__name__} {error}".split())[:300]
+        print(f"A defect of the console: {said} ({place.filename}, line {place.lineno}). Report it.", file=sys.stderr)
+        return DEFECT
     if as_json:
         print(json.dumps(report, ensure_ascii=False), flush=True)
     else:
         for key, value in report.items():
             print(f"{key}: {json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value}")
     return DONE
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(STOPPED)
