@@ -32,12 +32,19 @@ class Running:
     now: list[JobStep]
 
 
+@dataclass
+class Ended:
+    job: Job
+    kind: Any
+    url: str
+
+
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
     machines = Machine.objects.exclude(state=Machine.State.RETIRED).select_related("credential", "deployment__release")
     fleet = [Standing(machine) for machine in machines]
     sites = fleetmap.sites(fleet, latest([standing.machine.name for standing in fleet]))
-    wrong = troubles(fleet)
+    wrong = troubles(fleet, sites)
     running = _running()
     read = sum(1 for site in sites for row in site.rows for cell in row.cells if cell.load is not None)
     context = {
@@ -51,6 +58,10 @@ def overview(request: HttpRequest) -> HttpResponse:
         "ready": sum(1 for standing in fleet if standing.state == "ready"),
         "wrong": wrong,
         "running": running,
+        "ended": [
+            Ended(job, title(job), link("job", job.pk))
+            for job in Job.objects.filter(state__in=ENDED).order_by("-ended_at")[:5]
+        ],
         "under_way": sum(1 for item in running if item.job.state in HELD),
     }
     return render(request, "console/overview.html", context)
@@ -67,5 +78,5 @@ def _as_row(job: Job) -> Running:
     done = sum(1 for step in steps if step.state in DONE_STEPS)
     now = [step for step in steps if step.state in (StepState.RUNNING, StepState.UNREACHABLE)]
     part = sum(step.progress or 0 for step in now)
-    share = 100 if job.state in ENDED else min(99, round(100 * (done + part) / max(1, len(steps))))
+    share = min(99, round(100 * (done + part) / max(1, len(steps))))
     return Running(job, title(job), link("job", job.pk), share, len(steps), done, now)

@@ -13,10 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.fleetmap import Site
 from hardware.inventory.standing import Row, Standing, new_job
 from jobs import registry
 from jobs.models import Job
-from jobs.states import JobState
+from jobs.states import ENDED, JobState
 
 RECENT = timedelta(hours=24)
 BAD_ENDS = (JobState.FAILED, JobState.ERRORED, JobState.INTERRUPTED)
@@ -42,9 +43,10 @@ class Trouble:
         return ", ".join(self.machines[:NAMED]) + (_(" and %(n)s more") % {"n": rest} if rest > 0 else "")
 
 
-def troubles(fleet: Iterable[Standing]) -> list[Trouble]:
+def troubles(fleet: Iterable[Standing], sites: Iterable[Site]) -> list[Trouble]:
+    """``sites`` are the same machines with what their NPUs read last."""
     machines = list(fleet)
-    found = [*_contact(machines), *_preflight(machines), *_jobs()]
+    found = [*_contact(machines), *_preflight(machines), *_readings(sites), *_jobs()]
     return sorted(found, key=lambda trouble: (trouble.rank, trouble.state != "failed", str(trouble.title)))
 
 
@@ -105,9 +107,15 @@ def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
                 if row.severity == "block" or (row.code, row.severity) == ("npus-healthy", "warn"):
                     cause = json.dumps([row.code, row.severity, row.mend and [row.mend.kind, row.mend.params]])
                     groups.setdefault(cause, []).append(row)
+    at_work = _at_work()
     for rows in groups.values():
         first, names = rows[0], [row.machine for row in rows]
-        url = new_job(first.mend.kind, names, **first.mend.params) if first.mend else _page_of(names, "attention")
+        mender = {at_work.get((first.mend.kind, name)) for name in names} if first.mend else {None}
+        if len(mender) == 1 and (pk := mender.pop()):
+            why = _("Job %(id)s is mending it now.") % {"id": pk}
+            yield Trouble(3, "warning", first.cause, why, names, button=_("Look at the job"), url=link("job", pk))
+            continue
+        url = new_job(first.mend.kind, names, **first.mend.params) if first.mend else ""
         # A missing driver is what a bare machine looks like: not a failure, the next thing to do.
         bare = first.mend is not None and first.mend.kind == "install-driver"
         yield Trouble(
@@ -119,6 +127,24 @@ def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
             button=first.button or _("Look at it"),
             url=url or _page_of(names, "attention"),
         )
+
+
+def _readings(sites: Iterable[Site]) -> Iterable[Trouble]:
+    """NPUs that say now that they are ill, where the last probe had not seen it yet."""
+    for row in (row for site in sites for row in site.rows):
+        ill = [cell for cell in row.cells if cell.bad and cell.load is not None]
+        if ill and row.standing.state == "ready":
+            worst = "failed" if any(cell.health == "failed" for cell in ill) else "warning"
+            why = "; ".join(cell.words for cell in ill[:3])
+            page = reverse("machine", args=[row.name]) + "#npus"
+            title = ngettext("%(n)s NPU is not healthy", "%(n)s NPUs are not healthy", len(ill)) % {"n": len(ill)}
+            yield Trouble(2, worst, title, why, [row.name], button=_("Look at it"), url=page)
+
+
+def _at_work() -> dict[tuple[str, str], int]:
+    """(kind, machine) -> the job of that kind that has not ended there."""
+    jobs = Job.objects.exclude(state__in=ENDED).values_list("kind", "machines__name", "pk")
+    return {(kind, name): pk for kind, name, pk in jobs if name}
 
 
 def _jobs() -> Iterable[Trouble]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import asyncssh
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from console.audit.models import AuditEvent
 from hardware.inventory.facts import read
 from hardware.inventory.facts.records import Npu
 from hardware.inventory.models import Credential, Machine
 from hardware.inventory.standing import Standing
+from jobs.models import Job
 from tests.machines import make_machine
 from tests.probe_text import probe_text
 from tests.sshd import PASSWORD
@@ -146,3 +149,39 @@ def test_the_overview_groups_machines_by_their_cause_and_mends_first_things_firs
     wrong = {trouble.title: trouble.machines for trouble in page.get("/").context["wrong"]}
     # No driver for those whose headers are missing: its job would be refused.
     assert wrong == {"Kernel headers are missing": ["n1", "n2"], "No NPU driver yet": ["n3"]}
+
+
+def test_what_a_job_is_mending_already_is_not_offered_again(page, sshd):
+    machine = probed("n1", sshd)
+    job = Job.objects.create(kind="install-driver", plan={"stages": []}, plan_hash="0" * 64, queue="machines")
+    job.machines.set([machine])
+    (trouble,) = page.get("/").context["wrong"]
+    assert (trouble.why, trouble.url) == (f"Job {job.pk} is mending it now.", f"/jobs/{job.pk}/")
+
+
+def test_a_job_that_failed_is_wrong_until_a_later_one_went_well(page, sshd):
+    machine = probed("n1", sshd, facts={"npus": tuple(Npu(i, 0, "910A", "OK", None, 32768) for i in range(4))})
+    assert page.get("/").context["wrong"] == []
+    for state, wrong in (("failed", 1), ("cancelled", 1), ("succeeded", 0), ("errored", 1)):
+        job = Job.objects.create(kind="install-driver", plan={}, plan_hash="0" * 64, queue="machines", state=state)
+        job.machines.set([machine])
+        assert len(page.get("/").context["wrong"]) == wrong, state
+
+
+def test_an_npu_that_reads_ill_now_is_wrong_now_and_an_old_reading_is_not_shown(page, sshd, monkeypatch):
+    chips = tuple(Npu(i, 0, "910A", "OK", None, 32768) for i in range(4))
+    probed("n1", sshd, facts={"npus": chips})
+    read_now = [
+        {"npu_id": i, "chip_id": 0, "aicore_percent": 40.0, "temp_c": 95.0 if i == 2 else 50.0,
+         "health": "Warning" if i == 2 else "OK"} for i in range(4)
+    ]  # fmt: skip
+    sample = {"at": timezone.now().isoformat(), "interval_s": 2, "chips": read_now}
+    monkeypatch.setattr("console.pages.latest", lambda names: {"n1": sample})
+    shown = page.get("/")
+    (trouble,) = shown.context["wrong"]
+    assert trouble.title == "1 NPU is not healthy" and "NPU 2: load 40 %, 95 °C, health Warning" in trouble.why
+    assert text(shown).count('data-l="3"') == 4 + 1 and 'class="cell bad is-warning"' in text(shown)
+    sample["at"] = (timezone.now() - timedelta(seconds=30)).isoformat()
+    shown = page.get("/")
+    assert shown.context["wrong"] == [] and shown.context["npus_read"] == 0
+    assert text(shown).count("no reading") >= 4
