@@ -17,6 +17,9 @@ from hardware.simulator.docker.errors import Refused
 
 BLOCK = 1024 * 1024
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+# Python before 3.11.4, which is Debian 12's, has no filters; a layer then reaches the machine's own root at most.
+_filter: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
+_Outside: type[Exception] = getattr(tarfile, "FilterError", PermissionError)
 
 
 def load(path: Path) -> Iterator[str]:
@@ -154,8 +157,8 @@ def _unpack_one(tar: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> No
         _remove(root / path.parent / path.name.removeprefix(_WHITEOUT))
     elif member.isfile() or member.isdir() or member.issym() or member.islnk():
         # Owners and modes beyond root's are not for a namespace that has no other users.
-        with suppress(tarfile.FilterError):
-            tar.extract(member, root, set_attrs=False, filter="tar")
+        with suppress(_Outside):
+            tar.extract(member, root, set_attrs=False, **_filter)
             if member.isfile() or member.isdir():
                 (root / member.name).chmod(member.mode & 0o777 | 0o600)
 

@@ -159,7 +159,7 @@ def test_the_code_layer_runs_on_its_own(files, tmp_path: Path):
     parts = read(files["output"])
     for layer in json.loads(parts["manifest.json"])[0]["Layers"][1:]:
         with tarfile.open(fileobj=io.BytesIO(parts[layer])) as tar:
-            tar.extractall(tmp_path / "root", filter="data")
+            tar.extractall(tmp_path / "root")
     done = subprocess.run(
         [sys.executable, "-m", "serving", "--model", str(tmp_path / "nothing")],
         cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "root/opt/console")}, capture_output=True, text=True,
