@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -11,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hardware.inventory.models import Machine
-from jobs import logbook, registry
+from jobs import logbook, logtext, registry
 from jobs.depot.services import Depot
 from jobs.kind import Target
 from jobs.models import Job, JobStep
@@ -52,9 +53,15 @@ class LaunchSerializer(serializers.Serializer[Any]):
 
 
 class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
-    queryset = Job.objects.prefetch_related("machines")
+    queryset = Job.objects.prefetch_related("machines").defer("plan", "traceback")
     serializer_class = JobSerializer
-    filterset_fields = {"kind": ["exact"], "state": ["exact"], "machines__name": ["exact"], "created_by": ["exact"]}
+    filterset_fields = {
+        "kind": ["exact", "in"],
+        "state": ["exact", "in"],
+        "machines__name": ["exact"],
+        "created_by": ["exact"],
+        "created_at": ["gte", "lt"],
+    }
 
     def create(self, request: Request) -> Response:
         """Launch a job, or with ``?dry_run=1`` show its plan and what preflight says; a dry run changes nothing."""
@@ -100,6 +107,14 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         frames = [logbook.frame(chunk) for chunk in logbook.replay(job.pk, after)]
         upto = frames[-1]["offset"] + frames[-1]["size"] if frames else after
         return Response({"frames": frames, "next": upto, "ended": job.ended and upto >= job.log_length})
+
+    @action(detail=True, url_path="log-text")
+    def log_text(self, request: Request, pk: str) -> StreamingHttpResponse:
+        """The whole log as text; with ``machine`` (``console`` for the console itself) its bytes as they came."""
+        machine = request.query_params.get("machine", "")
+        return StreamingHttpResponse(
+            logtext.stream(self.get_object().pk, machine or None), content_type="text/plain; charset=utf-8"
+        )
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:

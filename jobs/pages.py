@@ -14,6 +14,7 @@ from hardware.inventory.models import Machine
 from jobs import figures, grid, logtext, planview, registry
 from jobs.depot.models import Artifact
 from jobs.history import Filters
+from jobs.kind import Kind
 from jobs.models import Job, JobStep, MachineLock
 from jobs.services import cancel as cancel_job
 from jobs.states import ENDED, UNSTARTED, JobState, StepState
@@ -133,12 +134,19 @@ def _params(found: Job) -> list[dict[str, Any]]:
         {
             "label": str(fields[name].label or "") if name in fields else "",
             "name": name,
-            "value": value if not isinstance(value, list) else ", ".join(map(str, value)),
+            "value": _said(kind, name, value),
             "artifact": artifacts.get(value) if name in named else None,
         }
         for name, value in found.params.items()
         if value not in (None, "")
     ]
+
+
+def _said(kind: Kind | None, name: str, value: Any) -> str:
+    offered = (kind.offers(name) if kind else None) or []
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return dict(offered).get(str(value), str(value))
 
 
 def _titles() -> dict[str, str]:

@@ -64,6 +64,7 @@ function show(text, said, words) {
     .replace("{engine}", said.engine);
   part("top").replaceChildren(...said.top.map(row));
   panel.hidden = false;
+  panel.scrollIntoView({ block: "nearest" });
   trips.push(said.round_trip_ms);
   const sorted = [...trips].sort((a, b) => a - b);
   document.querySelector("[data-median]").textContent = `${sorted[Math.floor((sorted.length - 1) / 2)].toFixed(0)} ms`;

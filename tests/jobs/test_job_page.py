@@ -95,6 +95,7 @@ def test_the_log_is_downloaded_whole_or_of_one_machine(site, machine, second):
     mine = site.get(f"/jobs/{job.pk}/log.txt?machine=host-1")
     assert mine.content == "one\ntwo\nü\n".encode() + b"\xff"
     assert mine.headers["content-disposition"] == f'attachment; filename="job-{job.pk}-host-1.log"'
+    assert site.get(f"/api/v1/jobs/{job.pk}/log-text/?machine=host-1").content == mine.content
     whole = site.get(f"/jobs/{job.pk}/log.txt").content.splitlines()
     assert sorted(whole) == sorted(
         b"[" + name + b"] " + line

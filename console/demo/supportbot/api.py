@@ -16,7 +16,7 @@ from console.demo.supportbot.ask import LONGEST, NothingServes, ask
 
 class Question(serializers.Serializer[Any]):
     text = serializers.CharField(max_length=LONGEST)
-    machine = serializers.CharField(required=False, default="")
+    machine = serializers.CharField(required=False, default="", allow_blank=True)
 
 
 class Ask(APIView):
