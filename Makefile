@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: help setup browser demo test lint run lock
+.PHONY: help setup browser demo test bench lint run lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +24,9 @@ browser: # chromium for the browser tests and gettext for the translations' chec
 
 test: setup browser ## set up and run all tests
 	var=$$(mktemp -d) && trap 'rm -rf "$$var"' EXIT && CONSOLE_VAR=$$var $(BIN)/python -m pytest
+
+bench: setup ## measure against named peers in the same run
+	$(BIN)/python -m jobs.quantization.bench
 
 lint: setup ## style, types, import contracts, migrations
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from rest_framework import serializers
 from hardware.inventory.preflight import Check, Need, evaluate
 from jobs.conversion.checks import soc_version_of
 from jobs.conversion.errors import ConversionRefused
+from jobs.conversion.graph import INLINE_LIMIT
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import ArtifactRef, DepotView, Kind, Target
 from jobs.plan import FetchArtifact, Lane, LocalCommand, Plan, Product, RunCommand, SendArtifact, Stage, Step
@@ -94,24 +95,27 @@ class Convert(Kind):
     def _to_onnx(self, params: dict[str, Any], depot: DepotView) -> Plan:
         checkpoint = depot.get(params["checkpoint"], "checkpoint")
         head = depot.get(params["head"], "head") if params.get("head") else None
-        name = params["name"]
+        if checkpoint.size > INLINE_LIMIT:
+            raise PlanRefused(
+                "model-too-large",
+                f"{checkpoint.name}: {checkpoint.size:,} bytes; its ONNX would be two files, and the depot keeps one.",
+                f"Convert it with python -m jobs.conversion; here, {INLINE_LIMIT:,} bytes are the most.",
+                "checkpoint",
+            )
+        name, length = params["name"], params["max_length"]
         model, profile = f"{name}.onnx", f"{name}-profile.json"
         arguments = ["python", "-m", "jobs.conversion", "checkpoint.tar", model]
         inputs = {"checkpoint.tar": checkpoint.sha256}
+        products = []
+        meta = {"format": "onnx", "max_length": length, "from": checkpoint.sha256}
         if head is not None:
-            arguments += ["--head", "head.npz"]
+            # What a model is asked, and how its answers are called, is known with its head only.
+            arguments += ["--head", "head.npz", "--profile", profile, "--name", name, "--max-length", str(length)]
             inputs["head.npz"] = head.sha256
-        arguments += ["--profile", profile, "--name", name, "--max-length", str(params["max_length"]), "--json"]
-        products = [
-            Product(profile, "profile", profile),
-            Product(
-                model,
-                "model",
-                model,
-                meta={"format": "onnx", "max_length": params["max_length"], "from": checkpoint.sha256},
-                links={"profile": profile},
-            ),
-        ]
+            products.append(Product(profile, "profile", profile))
+        links = {"profile": profile} if head is not None else {}
+        products.append(Product(model, "model", model, meta=meta, links=links))
+        arguments.append("--json")
         step = Step("convert", f"Convert {checkpoint.name} to ONNX", LocalCommand(arguments, inputs, products))
         return Plan([Stage("Convert", [Lane(None, [step])])])
 

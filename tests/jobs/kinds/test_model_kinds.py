@@ -54,6 +54,19 @@ def test_a_checkpoint_becomes_onnx_on_the_console_itself(depot):
     assert action.products[1].links == {"profile": "bot-profile.json"}
 
 
+def test_a_checkpoint_without_a_head_has_no_profile_and_one_that_is_too_large_is_refused(depot):
+    checkpoint = store("c.tar", "checkpoint")
+    params = {"to": "onnx", "name": "bot", "checkpoint": checkpoint.pk}
+    made, _ = plan("convert", params, [])
+    action = made.stages[0].lanes[0].steps[0].action
+    assert isinstance(action, LocalCommand) and "--profile" not in action.arguments
+    assert [(product.type, product.links) for product in action.products] == [("model", {})]
+    Artifact.objects.filter(pk=checkpoint.pk).update(size=2_000_000_000)
+    with pytest.raises(PlanRefused, match="would be two files") as refused:
+        plan("convert", params, [])
+    assert refused.value.field == "checkpoint"
+
+
 def test_onnx_becomes_om_for_the_chip_of_the_machine_that_converts(depot, ready):
     source = model()
     made, _ = plan("convert", {"to": "om", "name": "bot", "model": source.pk}, [ready])
