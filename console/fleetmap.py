@@ -50,6 +50,12 @@ class MachineRow:
     def name(self) -> str:
         return self.standing.machine.name
 
+    @property
+    def state(self) -> str:
+        """That of the machine; an NPU that reads ill now wants attention before the next probe says so."""
+        state = self.standing.state
+        return "attention" if state == "ready" and any(cell.bad for cell in self.cells) else state
+
 
 @dataclass
 class Site:

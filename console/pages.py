@@ -55,7 +55,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "simulated_count": sum(1 for standing in fleet if standing.machine.simulated),
         "npus": sum(standing.npu_count for standing in fleet),
         "npus_read": read,
-        "ready": sum(1 for standing in fleet if standing.state == "ready"),
+        "ready": sum(1 for site in sites for row in site.rows if row.state == "ready"),
         "wrong": wrong,
         "running": running,
         "ended": [
