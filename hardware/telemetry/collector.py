@@ -39,7 +39,7 @@ LOGINS = 100
 
 
 class Watch:
-    """Samples one machine until it is cancelled."""
+    """Samples one machine in a task of its own, until that is cancelled."""
 
     def __init__(
         self, pool: Pool, address: Address, interval: float, tool_seconds: float, logins: asyncio.Semaphore,
@@ -52,8 +52,9 @@ class Watch:
         self.logins = logins
         self.deliver = deliver
         self.answering = False
+        self.task = asyncio.create_task(self._run())
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         # Spread over the interval: a fleet that is asked in step loads the network and us in bursts.
         await asyncio.sleep(random.uniform(0, self.interval))
         pause = self.interval
@@ -80,6 +81,12 @@ class Watch:
                 log.warning("%s: the database is away (%s)", self.address.name, wrong)
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
 
+    def over(self) -> bool:
+        """Whether it has ended by itself; a fault that nobody foresaw is logged."""
+        if self.task.done() and not self.task.cancelled() and (wrong := self.task.exception()):
+            log.error("%s: its watch ended", self.address.name, exc_info=wrong)
+        return self.task.done()
+
     async def _session(self) -> None:
         """Sample over one channel; returns when ``npu-smi`` hangs."""
         endpoint = await on_db(contact.endpoint, self.address.machine_id)
@@ -91,8 +98,8 @@ class Watch:
                 began = asyncio.get_running_loop().time()
                 sample = await session.sample()
                 if not self.answering:
-                    self.answering = True
                     await on_db(contact.answered, self.address.machine_id)
+                    self.answering = True
                 self.deliver(sample)
                 if sample.state == "stuck":
                     return
@@ -112,7 +119,7 @@ class Collector:
     def __init__(self, interval: float = 2, tool_seconds: float = TOOL_SECONDS) -> None:
         self.interval = interval
         self.tool_seconds = tool_seconds
-        self.watches: dict[Address, asyncio.Task[None]] = {}
+        self.watches: dict[Address, Watch] = {}
         self._fresh: list[Sample] = []
 
     async def run(self) -> None:
@@ -124,9 +131,10 @@ class Collector:
                 tasks.create_task(self._discover(pool))
                 tasks.create_task(self._flush(recorder))
         finally:
-            for watch in self.watches.values():
-                watch.cancel()
-            await asyncio.gather(*self.watches.values(), return_exceptions=True)
+            tasks_left = [watch.task for watch in self.watches.values()]
+            for task in tasks_left:
+                task.cancel()
+            await asyncio.gather(*tasks_left, return_exceptions=True)
             await pool.close()
             await recorder.close()
 
@@ -136,18 +144,21 @@ class Collector:
         while True:
             try:
                 wanted = await on_db(contact.watched)
+                for address, silent in wanted.items():
+                    # Somebody else, a probe perhaps, got no answer meanwhile; we do.
+                    if silent and address in self.watches and self.watches[address].answering:
+                        await on_db(contact.answered, address.machine_id)
             except Error as wrong:
                 log.warning("the machines can't be read (%s); those that are known are watched on", wrong)
-                wanted = set(self.watches)
-            for address in self.watches.keys() - wanted:
-                self.watches.pop(address).cancel()
-            for address, task in self.watches.items():
-                if task.done() and not task.cancelled() and task.exception():
-                    log.error("%s: its watch ended", address.name, exc_info=task.exception())
+                wanted = dict.fromkeys(self.watches, False)
+            for address in self.watches.keys() - wanted.keys():
+                self.watches.pop(address).task.cancel()
             for address in wanted:
-                if address not in self.watches or self.watches[address].done():
-                    watch = Watch(pool, address, self.interval, self.tool_seconds, logins, self._fresh.append)
-                    self.watches[address] = asyncio.create_task(watch.run())
+                known = self.watches.get(address)
+                if known is None or known.over():
+                    self.watches[address] = Watch(
+                        pool, address, self.interval, self.tool_seconds, logins, self._fresh.append
+                    )
             await asyncio.sleep(DISCOVER_SECONDS)
 
     async def _flush(self, recorder: Recorder) -> None:

@@ -10,10 +10,12 @@ from django.db import transaction
 from hardware.events import announce, audit
 from hardware.inventory.models import Machine
 from hardware.ssh.endpoint import Endpoint
-from hardware.ssh.errors import SSHFailure
+from hardware.ssh.errors import CommandTimeout, LinkLost, SSHFailure, Unreachable
 from hardware.ssh.hostkeys import HostKey
 
 WATCHED = (Machine.State.READY, Machine.State.SILENT)
+# Troubles that are over once the machine answers on a link that is open; a refused login is not.
+NO_ANSWER = {wrong.code for wrong in (Unreachable, LinkLost, CommandTimeout)}
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,17 @@ class Address:
     credential_id: int
 
 
-def watched() -> set[Address]:
-    """The machines that may be logged in to. Secrets are read when a link is made, not here."""
+def watched() -> dict[Address, bool]:
+    """The machines that may be logged in to, and of each whether it is silent for want of an answer.
+
+    Secrets are read when a link is made, not here.
+    """
     rows = Machine.objects.filter(state__in=WATCHED).exclude(host_key="")
-    return {Address(*row) for row in rows.values_list("pk", "name", "host", "port", "host_key", "credential_id")}
+    fields = ("pk", "name", "host", "port", "host_key", "credential_id", "state", "trouble__code")
+    return {
+        Address(*row): state == Machine.State.SILENT and code in NO_ANSWER
+        for *row, state, code in rows.values_list(*fields)
+    }
 
 
 def endpoint(machine_id: int) -> Endpoint:

@@ -80,6 +80,32 @@ def test_a_killed_worker_and_an_emptied_redis_only_delay(console, enrolled):
     assert after["machines"] != before["machines"] and after["redis"] != before["redis"]
 
 
+def test_it_says_when_it_is_ready_and_what_hangs(console):
+    address = f"{console.url}/readyz"
+
+    def wait_for(status: int) -> dict:
+        deadline = time.monotonic() + 40
+        while (answer := httpx.get(address, timeout=10)).status_code != status:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.3)
+        return answer.json()["parts"]
+
+    parts = wait_for(200)
+    assert parts["collector"]["machines"] == 1 and parts["workers"]["queues"] == {"machines": True, "compute": True}
+    hanging = [console.children()[name] for name in ("compute", "collector")]
+    try:
+        for pid in hanging:
+            os.kill(pid, signal.SIGSTOP)
+        wait_for(503)
+        time.sleep(4)
+        parts = wait_for(503)
+    finally:
+        for pid in hanging:
+            os.kill(pid, signal.SIGCONT)
+    assert not parts["collector"]["ok"] and parts["workers"]["queues"] == {"machines": True, "compute": False}
+    wait_for(200)
+
+
 def test_a_port_that_is_taken_is_said_in_one_line(console, tmp_path: Path):
     port = str(console.client.base_url.port)
     environment = {**os.environ, "CONSOLE_VAR": str(tmp_path), "CONSOLE_PORT": port}

@@ -134,6 +134,17 @@ async def test_machines_are_picked_up_when_they_come_and_left_alone_when_they_ar
         await until(lambda: not collector.watches, 5)
 
 
+async def test_a_machine_that_answers_is_not_left_silent_by_somebody_elses_failure(server: Server, enroll):
+    machine = await asyncio.to_thread(enroll, "n1", server)
+    async with collecting():
+        await until(lambda: newest("n1")["state"] == "ok")
+        trouble = {"code": "ssh-unreachable", "cause": "n1: a probe came at a bad time.", "mend": ""}
+        silent = {"state": Machine.State.SILENT, "trouble": trouble}
+        await asyncio.to_thread(lambda: Machine.objects.filter(pk=machine.pk).update(**silent))
+        await until(lambda: state_of(machine) == Machine.State.READY)
+        assert machine.trouble == {}
+
+
 async def test_a_wrong_password_makes_a_machine_silent_until_it_is_corrected(server: Server, enroll):
     machine = await asyncio.to_thread(enroll, "n1", server)
     credential = machine.credential
