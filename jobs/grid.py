@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from jobs import forms
+from jobs import forms, wording
 from jobs.models import Job, JobStep
 from jobs.states import DONE_STEPS, StepState
 
@@ -129,11 +129,11 @@ def faults(job: Job, steps: Sequence[JobStep]) -> list[Fault]:
             continue
         found[step.key, step.failure["code"], kind] = Fault(
             machines=[machine],
-            title=step.title,
+            title=wording.title(step.title),
             step=step,
             what=_what(step),
             cause=step.failure["cause"],
-            mend=step.failure["mend"],
+            mend=wording.mend(step.failure["mend"]),
             code=step.failure["code"],
             tried=_tried(job, step, steps),
         )
@@ -149,7 +149,7 @@ def faults(job: Job, steps: Sequence[JobStep]) -> list[Fault]:
 def _stage_titles(steps: Sequence[JobStep]) -> dict[int, str]:
     if not steps:
         return {}
-    return {number: _(stage["title"]) for number, stage in enumerate(steps[0].job.plan["stages"])}
+    return {number: wording.title(stage["title"]) for number, stage in enumerate(steps[0].job.plan["stages"])}
 
 
 def _columns(lanes: list[list[JobStep]]) -> list[tuple[str, str]]:
@@ -157,7 +157,7 @@ def _columns(lanes: list[list[JobStep]]) -> list[tuple[str, str]]:
     keys: dict[str, str] = {}
     for lane in sorted(lanes, key=len, reverse=True):
         for step in lane:
-            keys.setdefault(step.key, step.title)
+            keys.setdefault(step.key, wording.title(step.title))
     return list(keys.items())
 
 
@@ -174,7 +174,7 @@ def _cell(step: JobStep | None, machine: str | None) -> Cell:
     state = StepState(step.state)
     words = _words(step, state)
     where = machine or _("Console")
-    return Cell(step, words, f"{where}, {step.title}: {state.label}" + (f", {words}" if words else ""))
+    return Cell(step, words, f"{where}, {wording.title(step.title)}: {state.label}" + (f", {words}" if words else ""))
 
 
 def _words(step: JobStep, state: StepState) -> str:
@@ -206,17 +206,14 @@ def _lane_state(steps: Sequence[JobStep]) -> str:
 
 
 def _what(step: JobStep) -> str:
-    number = step.position + 1
+    names = {"number": step.position + 1, "title": wording.title(step.title)}
     took = clock(step.ended_at - step.started_at) if step.started_at and step.ended_at else ""
     if step.exit_status is not None and took:
-        return _("Step %(number)s, %(title)s, ended with exit code %(status)s after %(time)s.") % {
-            "number": number, "title": step.title, "status": step.exit_status, "time": took,
-        }  # fmt: skip
+        ended = {"status": step.exit_status, "time": took}
+        return _("Step %(number)s, %(title)s, ended with exit code %(status)s after %(time)s.") % (names | ended)
     if step.state == StepState.INTERRUPTED:
-        return _("Step %(number)s, %(title)s, was cut by a restart of the machine.") % {
-            "number": number, "title": step.title,
-        }  # fmt: skip
-    return _("Step %(number)s, %(title)s, did not end as it must.") % {"number": number, "title": step.title}
+        return _("Step %(number)s, %(title)s, was cut by a restart of the machine.") % names
+    return _("Step %(number)s, %(title)s, did not end as it must.") % names
 
 
 def _tried(job: Job, step: JobStep, steps: Sequence[JobStep]) -> list[str]:
@@ -229,8 +226,9 @@ def _tried(job: Job, step: JobStep, steps: Sequence[JobStep]) -> list[str]:
         )
     undone = [other for other in lane if other.compensates]
     for other in undone:
-        said.append(f"{other.title}: {StepState(other.state).label}.")
-    kept = [other.title for other in lane if other.state == StepState.SUCCEEDED and not other.compensates]
+        said.append(f"{wording.title(other.title)}: {StepState(other.state).label}.")
+    done = [other for other in lane if other.state == StepState.SUCCEEDED and not other.compensates]
+    kept = [wording.title(other.title) for other in done]
     if kept:
         said.append(_("Done before and kept: %(steps)s.") % {"steps": "; ".join(kept)})
     if not undone:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from hardware.inventory.models import Machine
-from jobs import forms, planview, registry
+from jobs import forms, planview, registry, wording
 from jobs.depot.services import Depot
 from jobs.failures import PlanRefused
 from jobs.kind import Kind, Target
@@ -119,7 +119,7 @@ class Draft:
     def _refuse(self, refused: PlanRefused) -> None:
         """Say it at its field where the form has that field, else above the form."""
         if refused.field == "targets" or refused.field in self.kind.Params().fields:
-            self.errors[refused.field] = [f"{refused.cause} {refused.mend}"]
+            self.errors[refused.field] = [f"{refused.cause} {wording.mend(refused.mend)}"]
         else:
             self.refusal = refused
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from hardware.inventory.models import Machine
-from jobs import figures, grid, logtext, planview, registry
+from jobs import figures, grid, logtext, planview, registry, wording
 from jobs.depot.models import Artifact
 from jobs.history import Filters
 from jobs.kind import Kind
@@ -57,7 +57,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
         "step_names": {
             str(step.pk): {
                 "machine": step.machine.name if step.machine else None,
-                "title": step.title,
+                "title": wording.title(step.title),
                 "key": step.key,
             }
             for step in steps

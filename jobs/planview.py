@@ -15,8 +15,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from hardware.inventory import wording as checks
 from hardware.inventory.preflight import Mend
-from jobs import forms
+from jobs import forms, wording
 from jobs.kind import DepotView, Kind, Target
 
 # A word up to this length is kept whole at the end of a line; a longer one may break anywhere, as it must on a phone.
@@ -112,7 +113,7 @@ def shown(plan: dict[str, Any], digest: str) -> ShownPlan:
     """The page's view of a plan's JSON, as a dry run makes it or as a job stored it."""
     stages = [
         ShownStage(
-            stage["title"],
+            wording.title(stage["title"]),
             [
                 ShownLane(
                     lane["machine"],
@@ -140,7 +141,7 @@ def _word(piece: str) -> SafeString | str:
 
 def _step(step: dict[str, Any]) -> ShownStep:
     action = dict(step["action"])
-    made = ShownStep(_(step["title"]), action["type"])
+    made = ShownStep(wording.title(step["title"]), action["type"])
     match action["type"]:
         case "run":
             made.note = _("up to %(time)s") % {"time": _span(action["timeout_s"])}
@@ -151,7 +152,6 @@ def _step(step: dict[str, Any]) -> ShownStep:
             made.facts = [(_("Reads"), f"{name} · sha256 {digest}") for name, digest in action["inputs"].items()]
             made.facts += [(_("Makes"), f"{product['name']} ({product['type']})") for product in action["products"]]
         case "send":
-            made.title = _("Send %(name)s") % {"name": action["name"]}
             made.note = _("%(count)s bytes") % {"count": f"{action['size']:,}"}
             made.transfer = {key: action[key] for key in ("name", "size", "sha256")}
             made.facts = [
@@ -250,9 +250,10 @@ def preflight(kind: Kind, params: dict[str, Any], targets: Sequence[Target], dep
             if check.severity == "pass":
                 passed += 1
                 continue
-            made = ShownCheck(check.severity, target.name, check.reason)
+            said = checks.reason(check, target.require_facts())
+            made = ShownCheck(check.severity, target.name, said)
             if check.mend is not None:
-                made.mend_label = _(check.mend.label)
+                made.mend_label = checks.button(check.mend)
                 made.mend_url = mend_url(check.mend, target.name)
             found.append(made)
     return Preflight(sorted(found, key=lambda check: check.severity), passed)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import template
-from django.utils.translation import gettext
+
+from jobs import wording
 
 register = template.Library()
 
@@ -19,9 +18,16 @@ def thousands(count: int | None) -> str:
 @register.filter
 def brief(key: str) -> str:
     """A step's key as the head of its column: ``send-driver`` is ``Send driver``."""
-    return gettext(str(key).replace("-", " ").replace("_", " ").capitalize())
+    return wording.column(str(key))
 
 
 @register.filter
-def field(mapping: dict[str, Any], key: str) -> Any:
-    return mapping.get(key, "")
+def step_title(text: str) -> str:
+    """A step's title in the reader's language."""
+    return wording.title(text)
+
+
+@register.filter
+def mend(text: str) -> str:
+    """What to do, in the reader's language."""
+    return wording.mend(text)

@@ -1,0 +1,54 @@
+"""Every step that a kind plans, and every mend that a failure carries, has its sentence in the reader's language."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from django.utils.translation import override
+
+from jobs import wording
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("JobFailed", "PlanRefused", "Interrupted")
+
+
+def calls(*names: str) -> list[tuple[str, ast.Call]]:
+    found = []
+    for file in [*ROOT.glob("jobs/*.py"), *ROOT.glob("jobs/kinds/*/*.py"), *ROOT.glob("jobs/depot/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+                found.append((file.name, node))
+    return found
+
+
+def sentence(node: ast.expr) -> str:
+    """A literal as it would be said, with a word where a value comes."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "7" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) else ""
+
+
+def test_every_title_of_a_step_is_translated():
+    titles = {sentence(call.args[1]) for _, call in calls("Step") if len(call.args) > 1} - {""}
+    assert len(titles) > 15
+    with override("zh-hans"):
+        assert [title for title in titles if wording.title(title) == title] == []
+
+
+def test_every_mend_without_a_value_in_it_is_translated():
+    plain = {
+        call.args[2].value
+        for _, call in calls("JobFailed", "Interrupted")
+        if len(call.args) > 2 and isinstance(call.args[2], ast.Constant)
+    }
+    assert len(plain) > 8
+    with override("zh-hans"):
+        assert [text for text in plain if wording.mend(text) == text] == []
+
+
+@pytest.mark.parametrize("text", ["Something that no kind says yet", "", "100 % done"])
+def test_what_is_new_is_said_as_it_was_stored(text):
+    with override("zh-hans"):
+        assert wording.title(text) == text and wording.mend(text) == text
