@@ -11,14 +11,15 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from hardware.inventory import wording
 from hardware.inventory.forms import MachineForm
 from hardware.inventory.models import Machine
-from hardware.inventory.services import confirm, enroll, probe
+from hardware.inventory.services import confirm, enroll, probe, probe_all
 from hardware.inventory.software import software
-from hardware.inventory.standing import Standing
+from hardware.inventory.standing import Standing, new_job
 from hardware.ssh import background
 from hardware.ssh.errors import SSHFailure
 
@@ -35,9 +36,14 @@ class Choice:
     chosen: str
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def machines(request: HttpRequest) -> HttpResponse:
-    """The fleet as a table. Filters are in the address, so that a view of it can be sent to somebody."""
+    """The fleet as a table. Filters are in the address, so that a view of it can be sent to somebody.
+
+    A POST does something with the machines that were ticked: ``do`` is ``job`` (plan one on them) or ``probe``.
+    """
+    if request.method == "POST":
+        return _with_selection(request)
     asked = {name: request.GET.get(name, "") for name in FILTERS}
     text = request.GET.get("q", "").strip()
     fleet = [Standing(m) for m in Machine.objects.select_related("credential")]
@@ -62,6 +68,27 @@ def machines(request: HttpRequest) -> HttpResponse:
         "q": text,
     }
     return render(request, "machines/machines.html", context)
+
+
+def _with_selection(request: HttpRequest) -> HttpResponse:
+    chosen = list(Machine.objects.filter(name__in=request.POST.getlist("machine")))
+    if request.POST.get("do") == "job":
+        return HttpResponseRedirect(new_job("", [found.name for found in chosen]))
+    ready = [found for found in chosen if found.host_key]
+    started = time.monotonic()
+    failed = background.call(probe_all, ready)
+    took = f"{time.monotonic() - started:.1f}"
+    done = len(ready) - len(failed)
+    if done:
+        words = ngettext("%(n)s machine was probed in %(s)s s.", "%(n)s machines were probed in %(s)s s.", done)
+        messages.success(request, words % {"n": done, "s": took})
+    for wrong in failed:
+        messages.error(request, f"{wrong} {wording.trouble_mend(wrong.code, wrong.mend)}")
+    for found in chosen:
+        if not found.host_key:
+            what = _("%(machine)s was not probed: its fingerprint is not confirmed yet.")
+            messages.warning(request, what % {"machine": found.name})
+    return HttpResponseRedirect(request.get_full_path())
 
 
 def _values(standing: Standing, name: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -19,6 +19,7 @@ from hardware.ssh.hostkeys import HostKey, read_host_key
 from hardware.ssh.pool import Pool
 
 T = TypeVar("T")
+PROBES_AT_ONCE = 20
 
 
 def enroll(*, actor: str, new_credential: dict[str, str] | None = None, **fields: Any) -> Machine:
@@ -110,6 +111,22 @@ async def probe(pool: Pool, machine: Machine) -> Facts:
         raise failure
     await _on_db(_store_facts, machine, facts)
     return facts
+
+
+async def probe_all(pool: Pool, machines: Sequence[Machine]) -> list[SSHFailure]:
+    """Probe many, some at a time; returns what failed. Each failure is stored as its machine's trouble."""
+    turn = asyncio.Semaphore(PROBES_AT_ONCE)
+
+    async def one(machine: Machine) -> SSHFailure | None:
+        async with turn:
+            try:
+                await probe(pool, machine)
+            except SSHFailure as wrong:
+                return wrong
+            return None
+
+    outcomes = await asyncio.gather(*(one(machine) for machine in machines))
+    return [wrong for wrong in outcomes if wrong is not None]
 
 
 async def _on_db(call: Callable[..., T], *args: Any) -> T:

@@ -113,7 +113,7 @@ def test_the_overview_follows_the_fleet_without_a_reload(desk: Desk, site: Site)
 def test_ticked_machines_stay_ticked_while_the_table_is_refreshed(desk: Desk, site: Site):
     page = desk.tab().open("/machines/")
     page.get_by_label(f"Select {site.names[1]}").check()
-    expect(page.locator("[data-needs-selection]")).to_be_enabled()
+    expect(page.get_by_role("button", name="New job on the selection 1")).to_be_enabled()
     with page.expect_response(re.compile("/machines/$")):
         site.console.client.post(f"/machines/{site.names[0]}/probe/").raise_for_status()
     page.wait_for_timeout(300)

@@ -185,3 +185,22 @@ def test_an_npu_that_reads_ill_now_is_wrong_now_and_an_old_reading_is_not_shown(
     shown = page.get("/")
     assert shown.context["wrong"] == [] and shown.context["npus_read"] == 0
     assert text(shown).count("no reading") >= 4
+
+
+def test_a_selection_is_probed_at_once_and_each_failure_is_told(page, sshd):
+    for name in ("n1", "n2", "n3"):
+        make_machine(name, sshd)
+    Machine.objects.filter(name="n2").update(port=1)
+    Machine.objects.create(name="n4", host="127.0.0.1", port=1, credential=Credential.objects.get())
+    chosen = {"do": "probe", "machine": ["n1", "n2", "n3", "n4"]}
+    shown = text(page.post("/machines/?site=", chosen, follow=True))
+    assert "2 machines were probed in" in shown and "n4 was not probed" in shown
+    assert "n2: " in shown and "management network" in shown
+    assert {m.name for m in Machine.objects.exclude(facts={})} == {"n1", "n3"}
+
+
+def test_a_job_is_planned_on_a_selection(page, sshd):
+    for name in ("n1", "n2"):
+        make_machine(name, sshd)
+    answer = page.post("/machines/", {"do": "job", "machine": ["n1", "n2"]})
+    assert answer.url == "/jobs/new/?machine=n1&machine=n2" and page.get(answer.url).status_code == 200
