@@ -4,6 +4,7 @@ import { follow } from "./socket.js";
 
 const name = document.querySelector("[data-machine]").dataset.machine;
 const HOUR_S = 3600;
+const GAP_S = 20;
 
 const page = keepFresh({
   socketUrl: "/ws/fleet",
@@ -31,7 +32,13 @@ function chart(place) {
 
   function add(sample) {
     const at = Date.parse(sample.at) / 1000;
-    if (!(at > (data[0].at(-1) ?? 0))) return;
+    const before = data[0].at(-1);
+    if (!(at > (before ?? 0))) return;
+    if (before && at - before > GAP_S) {
+      // Nothing was read in between: a line drawn across would claim that something was.
+      data[0].push(before + 1);
+      for (const column of data.slice(1)) column.push(null);
+    }
     data[0].push(at);
     const byChip = new Map(sample.chips.map((chip) => [`${chip.npu_id}/${chip.chip_id}`, chip]));
     chips.forEach((key, i) => data[i + 1].push(byChip.get(key)?.aicore_percent ?? null));
@@ -136,9 +143,9 @@ function make(place, chips, data) {
       width: place.clientWidth,
       height: height(),
       padding: [8, 32, 0, 0],
-      scales: { x: { time: true }, y: { range: [0, 100] } },
+      scales: { x: { time: true, range: (_, from, to) => [Math.min(from, to - 60), to] }, y: { range: [0, 100] } },
       axes: [
-        { ...axis, space: 80, values: (_, ticks) => ticks.map((tick) => clock(tick).slice(0, ticks.at(-1) - ticks[0] < 300 ? 8 : 5)) },
+        { ...axis, space: 80, incrs: [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600], values: (_, ticks) => ticks.map((tick) => clock(tick).slice(0, ticks.at(-1) - ticks[0] < 300 ? 8 : 5)) },
         { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => `${tick} %`) },
       ],
       series: [{ label: place.dataset.timeWords, value: (_, at) => (at === null ? "–" : clock(at)) }, ...lines],
