@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from hardware.inventory.models import Machine
-from jobs import forms, planview, registry, wording
+from jobs import forms, planview, readiness, registry, wording
 from jobs.depot.services import Depot
 from jobs.failures import PlanRefused
 from jobs.kind import Kind, Target
 from jobs.models import Job
+from jobs.rollout.models import Deployment
 from jobs.services import launch, plan
 
 PICKABLE = (Machine.State.READY, Machine.State.SILENT)
@@ -61,7 +62,7 @@ class Draft:
         self.errors: dict[str, list[str]] = {}
         self.refusal: PlanRefused | None = None
         self.plan: planview.ShownPlan | None = None
-        self.preflight: planview.Preflight | None = None
+        self.preflight: readiness.Preflight | None = None
 
     def answer(self) -> HttpResponseBase:
         running = self.posted and self.data.get("do") == "run"
@@ -89,7 +90,7 @@ class Draft:
         try:
             made, clean = plan(self.kind.slug, self.params, self.machines)
             targets = [Target(machine.name, machine.read) for machine in self.machines]
-            self.preflight = planview.preflight(self.kind, clean, targets, Depot())
+            self.preflight = readiness.preflight(self.kind, clean, targets, Depot())
         except PlanRefused as refused:
             self._refuse(refused)
             return
@@ -98,9 +99,9 @@ class Draft:
     def _run(self) -> HttpResponseRedirect | None:
         """Launch the plan that was shown. The token was made with it: sending the form twice launches it once."""
         assert self.plan is not None
-        needed = self.plan.restarts[:1]
-        if needed and self.data.get("confirm", "").strip() != needed[0]:
-            self.errors["confirm"] = [_("Type %(name)s to confirm that it may restart.") % {"name": needed[0]}]
+        needed = self._to_confirm()
+        if needed and self.data.get("confirm", "").strip() != needed:
+            self.errors["confirm"] = [_("Type %(name)s to confirm it.") % {"name": needed}]
             return None
         try:
             job = launch(
@@ -116,6 +117,21 @@ class Draft:
             return None
         return HttpResponseRedirect(reverse("job", args=[job.pk]))
 
+    def _serving(self) -> dict[str, str]:
+        """Of the plan's machines those that serve, with their release."""
+        names = self.plan.machines if self.plan else []
+        found = Deployment.objects.filter(machine__name__in=names, state=Deployment.State.SERVING)
+        return {one.machine.name: str(one.release) for one in found.select_related("machine", "release")}
+
+    def _to_confirm(self) -> str:
+        """The machine whose name is to be typed: one that may restart, or whose service this may take away."""
+        if self.plan is None:
+            return ""
+        serving = self._serving() if self.kind.mutates else {}
+        restarts = self.plan.restarts
+        first = [name for name in restarts if name in serving] + restarts + list(serving)
+        return first[0] if first else ""
+
     def _refuse(self, refused: PlanRefused) -> None:
         """Say it at its field where the form has that field, else above the form."""
         if refused.field == "targets" or refused.field in self.kind.Params().fields:
@@ -124,6 +140,7 @@ class Draft:
             self.refusal = refused
 
     def _context(self) -> dict[str, Any]:
+        serving = self._serving() if self.kind.mutates else {}
         return {
             "kind": self.kind,
             "title": self.kind.title,
@@ -136,10 +153,11 @@ class Draft:
             "changed": self.refusal is not None and self.refusal.code == "plan-changed",
             "shown_hash": self.data.get("plan_hash", ""),
             "plan": self.plan,
-            "lanes": self._lanes(),
+            "lanes": self._lanes(serving),
             "preflight": self.preflight,
             "token": secrets.token_urlsafe(16),
-            "confirm": self.plan.restarts[0] if self.plan and self.plan.restarts else "",
+            "confirm": self._to_confirm(),
+            "serving": serving,
         }
 
     def _offered(self) -> list[dict[str, Any]]:
@@ -152,7 +170,7 @@ class Draft:
             for m in machines
         ]
 
-    def _lanes(self) -> list[dict[str, Any]]:
+    def _lanes(self, serving: dict[str, str]) -> list[dict[str, Any]]:
         """Each lane with what its page says about its machine."""
         if self.plan is None:
             return []
@@ -164,6 +182,7 @@ class Draft:
                 "lane": lane,
                 "machine": known.get(lane.machine or ""),
                 "blocked": lane.machine in blocked,
+                "serves": serving.get(lane.machine or "", ""),
                 "open": number == 0,
             }
             for stage in self.plan.stages

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from hardware.inventory.models import Machine
-from jobs import figures, grid, logtext, planview, registry, wording
+from jobs import figures, grid, logtext, planview, registry, timing, wording
 from jobs.depot.models import Artifact
 from jobs.history import Filters
 from jobs.kind import Kind
@@ -45,7 +45,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     steps = list(JobStep.objects.filter(job=found).select_related("machine", "job"))
     context = _live(found, steps, whole=request.GET.get("all") == "1")
     if request.GET.get("part") == "live":
-        return render(request, "jobs/live.html", context)
+        return render(request, "jobs/part.html", context)
     machines = list(found.machines.all())
     sources = [m.name for m in machines] + ([logtext.CONSOLE] if any(step.machine is None for step in steps) else [])
     context |= {
@@ -73,6 +73,7 @@ def _live(found: Job, steps: list[JobStep], *, whole: bool) -> dict[str, Any]:
         "job": found,
         "title": _titles().get(found.kind, found.kind),
         "tables": grid.tables(steps, whole=whole),
+        "timing": timing.of(steps),
         "progress": grid.progress(steps),
         "faults": grid.faults(found, steps),
         "unreachable": [step for step in steps if step.state == StepState.UNREACHABLE],

@@ -49,6 +49,11 @@ setInterval(() => {
 }, 5000);
 document.addEventListener("visibilitychange", () => document.hidden || ended || refreshSoon());
 
+// A table that somebody reads is not folded up under their eyes.
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  if (event.detail.target.querySelector("details[open]")) event.detail.shouldSwap = false;
+});
+
 function sayStep(frame) {
   const step = steps[frame.step];
   if (!step || ["pending", "running"].includes(frame.state)) return;

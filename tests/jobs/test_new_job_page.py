@@ -15,6 +15,7 @@ from django.test import Client
 from hardware.inventory.models import Machine
 from jobs.depot.models import Artifact
 from jobs.models import Job
+from jobs.rollout.models import Deployment, Release
 from jobs.services import launch
 from tests.console.pages import Page, sign_in
 
@@ -188,3 +189,15 @@ def test_pages_of_the_history_neither_skip_nor_repeat(site, machine):
     assert seen == sorted(seen, reverse=True) and len(seen) == len(set(seen)) == 113
     newer = re.search(r'href="(\?[^"]*after=\d+)"', page.source)
     assert newer and "before=" not in newer[1]
+
+
+def test_what_takes_a_service_away_asks_for_the_name_of_the_machine_that_serves(site, machine, second):
+    image = Artifact.objects.create(type="image", name="i.tar", sha256="c" * 64, size=1)
+    release = Release.objects.create(name="bot", version="1", image=image, smoke_text="a", smoke_label="b")
+    Deployment.objects.create(machine=second, release=release, state="serving")
+    page, form = draft(site, machine=["host-1", "host-2"])
+    assert "Serves bot:1" in page.text and "In service now: host-2." in page.text
+    refused = Page(site.post("/jobs/new/", data={**form, "confirm": "host-1"}))
+    assert refused.status == 422 and refused.error("confirm") == "Type host-2 to confirm it."
+    assert not Job.objects.exists()
+    assert site.post("/jobs/new/", data={**form, "confirm": "host-2"}).status_code == 302
