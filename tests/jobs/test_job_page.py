@@ -113,3 +113,14 @@ def test_what_a_job_made_and_measured_is_shown_beside_what_the_manual_says(site,
     assert "4.00 x" in page.text and "13 GB to 1.6 GB" in page.text
     assert "99.2 %" in page.text and "98.7 % of accuracy kept" in page.text
     assert f'href="/depot/?q={"ab" * 32}"' in page.source
+
+
+def test_where_the_time_went_is_drawn_and_told_as_a_table(site, machine, second):
+    job = launch("command", {"command": "sleep 1.2", "then": "true"}, [machine, second], actor="ada")
+    queued = Page(site.get(f"/jobs/{job.pk}/"))
+    assert "Slowest" not in queued.text
+    work(job)
+    page = Page(site.get(f"/jobs/{job.pk}/"))
+    assert page.source.count('class="s-ok s-gap"') == 4 and "Slowest: First, host-" in page.text
+    part = site.get(f"/jobs/{job.pk}/?part=live").text
+    assert 'id="timing"' in part and 'hx-swap-oob="true"' in part and 'hx-swap-oob="true"' not in page.source
