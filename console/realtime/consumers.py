@@ -21,6 +21,7 @@ from console.realtime.feeds import FleetFeed, JobFeed
 from console.realtime.hub import Subscription, hub
 from console.realtime.messages import (
     BAD_POSITION,
+    LOOK,
     NO_SUCH_THING,
     NOT_LOGGED_IN,
     SERVER_FAULT,
@@ -199,7 +200,8 @@ class Telemetry(Feed):
             await self.say([{"type": "samples", **one} for one in fresh])
             said = fresh[0]["at"] if fresh else said
             news = await self.news(wakeups, LOOK_SECONDS)
-            newest = news[-1]["payload"] if news else await self._newest()
+            told = [one["payload"] for one in news if "payload" in one]
+            newest = told[-1] if told else await self._newest()
 
     async def _newest(self) -> dict[str, Any] | None:
         # Not among the database's threads: a Redis that is away must not hold those up.
@@ -219,7 +221,7 @@ class Fleet(Feed):
         while True:
             news = await self.news(wakeups, LOOK_SECONDS)
             frames: list[Mapping[str, Any]] = await on_db(feed.named, *_named(news)) if news else []
-            if time.monotonic() - looked > FLEET_LOOK_SECONDS:
+            if time.monotonic() - looked > FLEET_LOOK_SECONDS or any(one["key"] == LOOK for one in news):
                 looked = time.monotonic()
                 frames = [*frames, *await on_db(feed.everything)]
             frames = [*frames, *({"type": "telemetry", **one["payload"]} for one in news if one["key"] == "telemetry")]

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
-from console.realtime.messages import Wakeup, group
+from console.realtime.messages import LOOK, Wakeup, group
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,9 @@ class Hub:
                 for topic in self._subscriptions.keys() - self._joined:
                     await layer.group_add(group(topic), self._channel)
                     self._joined.add(topic)
+                    # What changed since the subscriber last looked, and before we heard, it finds by looking now.
+                    for subscription in self._subscriptions.get(topic, ()):
+                        subscription.give(Wakeup(type="wakeup", topic=topic, key=LOOK))
                 for topic in self._joined - self._subscriptions.keys():
                     await layer.group_discard(group(topic), self._channel)
                     self._joined.discard(topic)

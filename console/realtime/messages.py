@@ -118,6 +118,10 @@ class FleetTelemetryFrame(TypedDict):
     machines: dict[str, dict[str, Any]]
 
 
+# The key of a wake-up that tells to look, not at what.
+LOOK = ""
+
+
 class Wakeup(TypedDict):
     """What a process that changed something tells those that hold sockets.
 

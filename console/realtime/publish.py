@@ -17,7 +17,7 @@ from typing import Any
 from channels.layers import get_channel_layer
 from django.db import transaction
 
-from console.realtime.messages import Wakeup, group
+from console.realtime.messages import LOOK, Wakeup, group
 from hardware.events import Change, changed
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def wakeups(change: Change) -> list[Wakeup]:
         return [Wakeup(type="wakeup", topic=change.topic, key=change.type, payload=change.payload)]
     if change.topic == "fleet":
         return [_of_fleet(f"{change.type}:{change.payload.get(change.type, '')}")]
-    made = [Wakeup(type="wakeup", topic=change.topic, key="")]
+    made = [Wakeup(type="wakeup", topic=change.topic, key=LOOK)]
     if change.topic.startswith("job:") and change.type == "job":
         made.append(_of_fleet(change.topic))
     return made

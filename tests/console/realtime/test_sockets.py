@@ -12,11 +12,12 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 
 from console.realtime import consumers, publish
-from console.realtime.feeds import FleetFeed
+from console.realtime.feeds import FleetFeed, JobFeed
 from console.realtime.messages import Wakeup
 from hardware.events import announce
 from hardware.inventory.models import Machine
 from jobs import checkpoints
+from jobs.models import JobStep
 from jobs.states import JobState
 from tests.console.realtime.conftest import Web, Written, close_code, start_web
 from tests.redis_server import Redis
@@ -130,3 +131,12 @@ def test_the_server_ends_soon_with_sockets_open(redis_server: Redis, web: Web, w
         assert time.monotonic() - began < 10
         with pytest.raises((AssertionError, OSError)):
             close_code(link)
+
+
+def test_a_step_of_the_console_itself_has_no_machine(written: Written):
+    JobStep.objects.filter(pk=written.step.pk).update(machine=None)
+    written.step.refresh_from_db()
+    written.write(b"converting\n")
+    batch = JobFeed(written.job.pk, 0).read()
+    told = [one for one in batch.frames if one["type"] == "log" or one.get("step") == written.step.pk]
+    assert [(one["type"], one["machine"]) for one in told] == [("step", None), ("log", None)]
