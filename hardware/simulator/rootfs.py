@@ -142,13 +142,15 @@ def _interpreter() -> list[Path]:
     """Where the interpreter of the virtual environment lies; of one in /usr/local only its own files are shown."""
     base = Path(sys.base_prefix)
     if base != Path("/usr/local"):
-        return [base]
+        # Some installers of Python name a version by a link to its folder.
+        return [base, base.resolve()]
     return [*base.glob("bin/python3*"), *base.glob("lib/libpython3*"), *base.glob("lib/python3*")]
 
 
 def _show(host: Path, target: Path) -> None:
     """Show a file or folder of the host, read-only; a link is made again."""
     if host.is_symlink():
+        target.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_symlink():
             target.symlink_to(host.readlink())
     elif host.is_dir():
@@ -171,10 +173,11 @@ def _mount_system(home: Home) -> None:
         if (disk / "proc" / file.name).exists():
             bind(file, disk / "proc" / file.name)
     # The true processors, so that what really computes here starts as many threads as it can use.
-    bind("/sys/devices/system/cpu", disk / "sys/devices/system/cpu")
+    if Path("/sys/devices/system/cpu").is_dir():
+        bind("/sys/devices/system/cpu", disk / "sys/devices/system/cpu")
     mount("tmpfs", disk / "run", "tmpfs", NOSUID | NODEV, "mode=0755")
     mount("tmpfs", disk / "dev", "tmpfs", NOSUID, "mode=0755")
-    for name in _DEVICES:
+    for name in filter(lambda name: Path("/dev", name).exists(), _DEVICES):
         (disk / "dev" / name).touch()
         bind(Path("/dev", name), disk / "dev" / name, writable=True)
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
