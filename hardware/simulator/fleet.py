@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -198,9 +199,13 @@ def fleet_runs(folder: Path) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as any_socket:
-        any_socket.bind(("127.0.0.1", 0))
-        return int(any_socket.getsockname()[1])
+    """A port that nobody has now, below those that the kernel gives to outgoing connections: it is kept for good."""
+    for _ in range(100):
+        port = secrets.choice(range(20000, 32000))
+        with socket.socket() as any_socket, suppress(OSError):
+            any_socket.bind(("127.0.0.1", port))
+            return port
+    raise FleetRefused("no port from 20000 to 32000 of 127.0.0.1 is free; choose others with --port.")
 
 
 def _bound(port: int) -> socket.socket:
