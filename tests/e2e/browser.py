@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,16 +93,22 @@ def browser() -> Iterator[Browser]:
         made.close()
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@contextmanager
+def running_site(folder: Path) -> Iterator[Site]:
     """A console and two bare simulated machines that it knows and has probed; the second lacks the kernel headers."""
     _chromium()
-    fleet = start_fleet(tmp_path_factory.mktemp("fleet"), machines=2, faults=["kunpeng-02=no-headers"])
+    fleet = start_fleet(folder / "fleet", machines=2, faults=["kunpeng-02=no-headers"])
     try:
-        console = start(tmp_path_factory.mktemp("var"))
-    except BaseException:
+        console = start(folder / "var")
+        try:
+            yield Site(console, fleet, _enrolled(console, fleet))
+        finally:
+            console.stop()
+    finally:
         fleet.stop()
-        raise
+
+
+def _enrolled(console: Console, fleet: Fleet) -> list[str]:
     client, names = console.client, []
     client.post("/credentials/", json={"name": "fleet", "password": fleet.machines[0]["password"]}).raise_for_status()
     for entry in fleet.machines:
@@ -111,9 +118,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         client.post(f"/machines/{name}/confirm/", json={"fingerprint": entry["fingerprint"]}).raise_for_status()
         client.post(f"/machines/{name}/probe/").raise_for_status()
         names.append(name)
-    yield Site(console, fleet, names)
-    console.stop()
-    fleet.stop()
+    return names
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The site that most tests share: they may add to it, but leave its machines bare."""
+    with running_site(tmp_path_factory.mktemp("site")) as made:
+        yield made
 
 
 @dataclass

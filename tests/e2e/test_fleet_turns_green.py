@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.browser import Desk, Site
+from tests.e2e.browser import Desk, Site, running_site
 
 # A console, a fleet and a browser start first, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    # Of its own: what is installed here would be installed for the other tests, too.
+    with running_site(tmp_path_factory.mktemp("green")) as made:
+        yield made
 
 
 def test_a_machine_turns_green_on_open_pages_and_its_chart_begins(
