@@ -22,7 +22,7 @@ from jobs.states import ENDED, UNSTARTED, JobState, StepState
 
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
-    """All jobs, newest first; with ``?part=rows`` the table alone, for a page that is already open."""
+    """All jobs, newest first."""
     filters = Filters(request.GET)
     page = filters.page()
     names = _titles()
@@ -35,7 +35,7 @@ def history(request: HttpRequest) -> HttpResponse:
         "machine_names": Machine.objects.values_list("name", flat=True)[:500],
         "hidden": 0 if page.jobs else Job.objects.count(),
     }
-    return render(request, "jobs/rows.html" if request.GET.get("part") == "rows" else "jobs/history.html", context)
+    return render(request, "jobs/history.html", context)
 
 
 @require_GET

@@ -1,15 +1,5 @@
-// The history follows the fleet: its rows are asked for again when a job changed.
+// The history follows the fleet: its rows are taken again when a job changed.
 
-import { follow } from "./socket.js";
+import { keepFresh } from "./live.js";
 
-let waiting = 0;
-follow({
-  socketUrl: "/ws/fleet",
-  onFrames: (frames) => {
-    if (waiting || !frames.some((frame) => frame.type === "job")) return;
-    waiting = setTimeout(() => {
-      waiting = 0;
-      window.htmx.trigger("#rows", "refresh");
-    }, 1000);
-  },
-});
+keepFresh({ socketUrl: "/ws/fleet", wants: (frame) => frame.type === "job" });

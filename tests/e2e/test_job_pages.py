@@ -156,6 +156,16 @@ def test_follow_goes_off_when_the_reader_scrolls_up_and_says_how_much_is_new(des
     assert page.locator(".log").evaluate("box => box.scrollHeight - box.scrollTop - box.clientHeight") < 10
 
 
+def test_the_focus_stays_where_it_is_while_the_page_follows_the_job(desk: Desk, site, stocked):
+    job = launch(site, stocked, ["kunpeng-01"])
+    page = desk.tab().open(f"/jobs/{job}/")
+    page.locator("#cancel").focus()
+    seen = page.locator(".strip").text_content()
+    expect(page.locator(".strip")).not_to_have_text(seen or "", timeout=20_000)
+    assert page.evaluate("document.activeElement.id") == "cancel"
+    until(site, job, ended)
+
+
 def test_the_log_is_searched_filtered_and_linked_to(desk: Desk, site, stocked):
     job = launch(site, stocked, ["kunpeng-01"])
     until(site, job, ended)
