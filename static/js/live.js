@@ -15,6 +15,7 @@ export function keepFresh({ socketUrl, wants, onFrames }) {
   let busy = false;
   let again = false;
   let last = 0;
+  let took = 0;
   let state = "connecting";
 
   async function take() {
@@ -24,6 +25,7 @@ export function keepFresh({ socketUrl, wants, onFrames }) {
       return;
     }
     busy = true;
+    const began = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, redirect: "error" });
       if (answer.ok) {
@@ -35,6 +37,7 @@ export function keepFresh({ socketUrl, wants, onFrames }) {
       // The console is away; the socket's state says so.
     } finally {
       busy = false;
+      took = Date.now() - began;
       if (again) {
         again = false;
         refresh();
@@ -44,7 +47,8 @@ export function keepFresh({ socketUrl, wants, onFrames }) {
 
   function refresh() {
     if (timer || document.hidden) return;
-    timer = setTimeout(take, Math.max(0, SHORTEST_MS - (Date.now() - last)));
+    // A page that takes long to make is asked for less often: at most a fifth of the time.
+    timer = setTimeout(take, Math.max(0, Math.max(SHORTEST_MS, 5 * took) - (Date.now() - last)));
   }
 
   function line(live, seconds) {
