@@ -93,12 +93,17 @@ TEMPLATES = [
 ]
 
 
+# Seconds that a thread keeps its connection.
+CONN_MAX_AGE = 60
+
+
 def _database() -> dict[str, object]:
     address = env.url("DATABASE_URL", schemes=["postgresql", "postgres"])
     if address is None:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": VAR_DIR / "console.sqlite3",
+            "CONN_MAX_AGE": CONN_MAX_AGE,
             "OPTIONS": {
                 # A write lock from the first statement: a transaction that reads and then writes can't be refused
                 # with "database is locked" in the middle, it waits at its start instead.
@@ -116,6 +121,7 @@ def _database() -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": CONN_MAX_AGE,
         "CONN_HEALTH_CHECKS": True,
     }
 
@@ -214,6 +220,11 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "JobStateEnum": "jobs.states.JobState",
+        "StepStateEnum": "jobs.states.StepState",
+        "MachineStateEnum": "hardware.inventory.models.Machine.State",
+    },
 }
 
 LOGGING = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import Error, connections
+from django.db import close_old_connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,13 +17,10 @@ _threads = ThreadPoolExecutor(4, thread_name_prefix="database")
 
 
 async def on_db(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The result of ``call``. A connection that failed is closed, so that the next call has a new one."""
+    """The result of ``call``. A connection that is too old, or that failed the call before, is made anew first."""
 
     def run() -> T:
-        try:
-            return call(*args, **kwargs)
-        except Error:
-            connections.close_all()
-            raise
+        close_old_connections()
+        return call(*args, **kwargs)
 
     return await asyncio.get_running_loop().run_in_executor(_threads, run)

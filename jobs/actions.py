@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import DatabaseError
 
+from hardware.database import on_db
 from hardware.inventory.services import probe
 from hardware.ssh import runs
 from hardware.ssh.command import execute
@@ -26,7 +27,6 @@ from hardware.ssh.transfer import fetch, send
 from hardware.ssh.tunnel import http_request
 from jobs import logbook
 from jobs.checkpoints import move, note_progress
-from jobs.database import on_db
 from jobs.depot.models import Artifact, blob_path
 from jobs.depot.services import ingest
 from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost

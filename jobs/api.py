@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import StreamingHttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -52,6 +53,25 @@ class LaunchSerializer(serializers.Serializer[Any]):
     plan_hash = serializers.CharField(required=False, default="")
 
 
+class PlanSerializer(serializers.Serializer[Any]):
+    plan = serializers.DictField()
+    plan_hash = serializers.CharField()
+
+
+class LogSerializer(serializers.Serializer[Any]):
+    frames = serializers.ListField(child=serializers.DictField())
+    next = serializers.IntegerField()
+    ended = serializers.BooleanField()
+
+
+class KindSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField()
+    title = serializers.CharField()
+    summary = serializers.CharField()
+    targets = serializers.ChoiceField(["none", "optional", "one", "many"])
+    mutates = serializers.BooleanField()
+
+
 class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
     queryset = Job.objects.prefetch_related("machines").defer("plan", "traceback")
     serializer_class = JobSerializer
@@ -63,6 +83,9 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         "created_at": ["gte", "lt"],
     }
 
+    @extend_schema(
+        request=LaunchSerializer, responses={201: JobSerializer}, parameters=[OpenApiParameter("dry_run", bool)]
+    )
     def create(self, request: Request) -> Response:
         """Launch a job, or with ``?dry_run=1`` show its plan and what preflight says; a dry run changes nothing."""
         asked = LaunchSerializer(data=request.data)
@@ -88,17 +111,20 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         )
         return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
 
+    @extend_schema(responses=PlanSerializer)
     @action(detail=True)
     def plan(self, request: Request, pk: str) -> Response:
         """The plan as it was stored: what runs."""
         job = self.get_object()
         return Response({"plan": job.plan, "plan_hash": job.plan_hash})
 
+    @extend_schema(responses=StepSerializer(many=True))
     @action(detail=True)
     def steps(self, request: Request, pk: str) -> Response:
         steps = JobStep.objects.filter(job=self.get_object()).select_related("machine")
         return Response(StepSerializer(steps, many=True).data)
 
+    @extend_schema(responses=LogSerializer, parameters=[OpenApiParameter("after", int)])
     @action(detail=True)
     def log(self, request: Request, pk: str) -> Response:
         """The log from byte ``after`` on; ``next`` is what to ask for then. It is whole when ``ended`` is true."""
@@ -108,6 +134,7 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         upto = frames[-1]["offset"] + frames[-1]["size"] if frames else after
         return Response({"frames": frames, "next": upto, "ended": job.ended and upto >= job.log_length})
 
+    @extend_schema(responses={(200, "text/plain"): str}, parameters=[OpenApiParameter("machine", str)])
     @action(detail=True, url_path="log-text")
     def log_text(self, request: Request, pk: str) -> StreamingHttpResponse:
         """The whole log as text; with ``machine`` (``console`` for the console itself) its bytes as they came."""
@@ -116,6 +143,7 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
             logtext.stream(self.get_object().pk, machine or None), content_type="text/plain; charset=utf-8"
         )
 
+    @extend_schema(request=None, responses=JobSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Ask the job to stop; asking again, or after its end, changes nothing."""
@@ -128,6 +156,7 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
 class KindList(APIView):
     """The kinds of job that there are."""
 
+    @extend_schema(responses=KindSerializer(many=True))
     def get(self, request: Request) -> Response:
         return Response(
             [

@@ -12,13 +12,13 @@ from typing import Any
 
 from django.db import DatabaseError
 
+from hardware.database import on_db
 from hardware.ssh import runs
 from hardware.ssh.errors import SSHFailure
 from hardware.ssh.pool import Pool
 from jobs import registry
 from jobs.actions import Actions
 from jobs.checkpoints import end, move
-from jobs.database import on_db
 from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
 from jobs.kind import Kind
 from jobs.leases import Lease, claim, renew

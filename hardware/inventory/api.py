@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -41,6 +42,19 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
 
 class FingerprintSerializer(serializers.Serializer[Any]):
     fingerprint = serializers.CharField()
+
+
+class CheckSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    severity = serializers.ChoiceField(["pass", "warn", "block"])
+    reason = serializers.CharField()
+    mend = serializers.DictField(allow_null=True)
+    values = serializers.DictField()
+
+
+class PreflightSerializer(serializers.Serializer[Any]):
+    checks = CheckSerializer(many=True)
+    probed = serializers.BooleanField()
 
 
 class CredentialViewSet(viewsets.ModelViewSet[Credential]):
@@ -91,17 +105,20 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
             raise serializers.ValidationError({name: [said] for name in fixed})
         change(machine, actor=self.request.user.get_username(), **fields)
 
-    @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
+    @extend_schema(request=None, responses=MachineSerializer)
+    @action(detail=True, methods=["post"])
     def retire(self, request: Request, name: str) -> Response:
         """Take it out of use; its history stays."""
         return Response(MachineSerializer(retire(self.get_object(), actor=request.user.get_username())).data)
 
-    @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
+    @extend_schema(request=None, responses=MachineSerializer)
+    @action(detail=True, methods=["post"])
     def restore(self, request: Request, name: str) -> Response:
         """Take a retired machine into use again."""
         return Response(MachineSerializer(restore(self.get_object(), actor=request.user.get_username())).data)
 
-    @action(detail=True, methods=["post"], serializer_class=FingerprintSerializer)
+    @extend_schema(request=FingerprintSerializer, responses=MachineSerializer)
+    @action(detail=True, methods=["post"])
     def confirm(self, request: Request, name: str) -> Response:
         """Pin the offered host key: the body repeats its fingerprint, as read off the machine's own screen."""
         asked = FingerprintSerializer(data=request.data)
@@ -111,6 +128,7 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
             raise serializers.ValidationError({"fingerprint": [f"{name} did not offer a key with this fingerprint."]})
         return Response(MachineSerializer(machine).data)
 
+    @extend_schema(request=None, responses=MachineSerializer)
     @action(detail=True, methods=["post"])
     def probe(self, request: Request, name: str) -> Response:
         """Read the machine's facts now."""
@@ -119,6 +137,7 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
         machine.refresh_from_db()
         return Response(MachineSerializer(machine).data, status=status.HTTP_200_OK)
 
+    @extend_schema(responses=PreflightSerializer)
     @action(detail=True)
     def preflight(self, request: Request, name: str) -> Response:
         """What the last facts say about the machine as such; a job's own needs are in its plan."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.db import close_old_connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
+from hardware.database import on_db
 from hardware.events import announce, audit
 from hardware.inventory.facts import PROBE, Facts, read
 from hardware.inventory.models import Credential, FactSnapshot, Machine
@@ -18,7 +18,6 @@ from hardware.ssh.errors import HostKeyChanged, NoShell, SSHFailure
 from hardware.ssh.hostkeys import HostKey, read_host_key
 from hardware.ssh.pool import Pool
 
-T = TypeVar("T")
 PROBES_AT_ONCE = 20
 
 
@@ -94,22 +93,22 @@ def _put(machine: Machine, state: str, action: str, actor: str) -> Machine:
 
 async def probe(pool: Pool, machine: Machine) -> Facts:
     """Read the machine's facts and store them. A failure is stored as the machine's trouble, then raised."""
-    endpoint = await _on_db(machine.endpoint)
+    endpoint = await on_db(machine.endpoint)
     try:
         result = await execute(pool, endpoint, PROBE, timeout=60)
     except HostKeyChanged as wrong:
         offered = await read_host_key(machine.name, machine.host, machine.port)
-        await _on_db(_store_trouble, machine, wrong, Machine.State.BLOCKED, offered)
+        await on_db(_store_trouble, machine, wrong, Machine.State.BLOCKED, offered)
         raise
     except SSHFailure as wrong:
-        await _on_db(_store_trouble, machine, wrong, Machine.State.SILENT, None)
+        await on_db(_store_trouble, machine, wrong, Machine.State.SILENT, None)
         raise
     facts = read(result.stdout)
     if facts.hostname is None and facts.kernel is None:
         failure = NoShell(machine.name, "it has no working /bin/sh: the probe printed nothing.")
-        await _on_db(_store_trouble, machine, failure, Machine.State.SILENT, None)
+        await on_db(_store_trouble, machine, failure, Machine.State.SILENT, None)
         raise failure
-    await _on_db(_store_facts, machine, facts)
+    await on_db(_store_facts, machine, facts)
     return facts
 
 
@@ -127,16 +126,6 @@ async def probe_all(pool: Pool, machines: Sequence[Machine]) -> list[SSHFailure]
 
     outcomes = await asyncio.gather(*(one(machine) for machine in machines))
     return [wrong for wrong in outcomes if wrong is not None]
-
-
-async def _on_db(call: Callable[..., T], *args: Any) -> T:
-    def fresh() -> T:
-        # The loop's threads live as long as the process does: a connection that the server has ended must not.
-        close_old_connections()
-        return call(*args)
-
-    # Not thread-sensitive: under ASGI the thread of the request is the one that waits for us here.
-    return await sync_to_async(fresh, thread_sensitive=False)()
 
 
 def _store_facts(machine: Machine, facts: Facts) -> None:

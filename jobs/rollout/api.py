@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +15,7 @@ from jobs.depot.models import Artifact
 from jobs.models import Job, JobStep
 from jobs.rollout.models import Release
 from jobs.rollout.services import KIND, make_release, roll_out
+from jobs.states import JobState
 
 # The steps of a rollout's plan that hold the next batch back until they are right.
 GATES = ("health", "smoke")
@@ -53,21 +55,39 @@ class RolloutRequest(serializers.Serializer[Any]):
     batch_size = serializers.IntegerField(min_value=1, max_value=1000, default=1)
 
 
+class RolloutSerializer(serializers.Serializer[Any]):
+    """What is read of a rollout; ``batches`` only when one is asked for."""
+
+    id = serializers.IntegerField()
+    release = serializers.IntegerField()
+    release_name = serializers.CharField(allow_null=True)
+    batch_size = serializers.IntegerField()
+    state = serializers.ChoiceField(JobState.choices)
+    failure = serializers.DictField()
+    created_by = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    batches = serializers.ListField(child=serializers.DictField(), required=False)
+
+
 class RolloutViewSet(viewsets.GenericViewSet[Job]):
     """A rollout is a job of kind ``rollout``, seen by batch: its id is the job's."""
 
     queryset = Job.objects.filter(kind=KIND)
     serializer_class = RolloutRequest
 
+    @extend_schema(responses=RolloutSerializer(many=True))
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset())
         return self.get_paginated_response([_summary(job) for job in page or []])
 
+    @extend_schema(responses=RolloutSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """The rollout with its batches, and each gate with what it measured."""
         job = self.get_object()
         return Response({**_summary(job), "batches": _batches(job)})
 
+    @extend_schema(request=RolloutRequest, responses={201: RolloutSerializer})
     def create(self, request: Request) -> Response:
         """Take machines to a release, ``batch_size`` at a time; a batch waits for every gate of the one before."""
         asked = RolloutRequest(data=request.data)
