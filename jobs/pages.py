@@ -19,6 +19,9 @@ from jobs.models import Job, JobStep, MachineLock
 from jobs.services import cancel as cancel_job
 from jobs.states import ENDED, UNSTARTED, JobState, StepState
 
+# Lanes of a plan that the page brings along; a longer one is read when it is unfolded.
+INLINE_LANES = 20
+
 
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
@@ -40,16 +43,22 @@ def history(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def job(request: HttpRequest, pk: int) -> HttpResponse:
-    """One job. ``?part=live`` gives what changes while it runs, ``?all=1`` every row of a large grid."""
+    """One job. ``?part=live`` is what changes while it runs, ``part=plan`` its plan, ``all=1`` a large grid whole."""
     found = get_object_or_404(Job.objects.select_related("waits_for").prefetch_related("machines"), pk=pk)
-    steps = list(JobStep.objects.filter(job=found).select_related("machine", "job"))
+    steps = list(JobStep.objects.filter(job=found).select_related("machine"))
+    for step in steps:
+        # Not read with each step: a job brings its whole plan.
+        step.job = found
     context = _live(found, steps, whole=request.GET.get("all") == "1")
     if request.GET.get("part") == "live":
         return render(request, "jobs/part.html", context)
+    context["plan"] = plan = planview.shown(found.plan, found.plan_hash)
+    if request.GET.get("part") == "plan":
+        return render(request, "jobs/plan.html", context)
     machines = list(found.machines.all())
     sources = [m.name for m in machines] + ([logtext.CONSOLE] if any(step.machine is None for step in steps) else [])
     context |= {
-        "plan": planview.shown(found.plan, found.plan_hash),
+        "plan_inline": len(plan.lanes) <= INLINE_LANES,
         "machines": machines,
         "sources": sources,
         "simulated": any(machine.simulated for machine in machines),

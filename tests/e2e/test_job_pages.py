@@ -158,12 +158,15 @@ def test_follow_goes_off_when_the_reader_scrolls_up_and_says_how_much_is_new(des
 
 def test_the_focus_stays_where_it_is_while_the_page_follows_the_job(desk: Desk, site, stocked):
     job = launch(site, stocked, ["kunpeng-01"])
+    history = desk.tab().open("/jobs/?state=failed")
     page = desk.tab().open(f"/jobs/{job}/")
     page.locator("#cancel").focus()
     seen = page.locator(".strip").text_content()
     expect(page.locator(".strip")).not_to_have_text(seen or "", timeout=20_000)
     assert page.evaluate("document.activeElement.id") == "cancel"
     until(site, job, ended)
+    # The history that somebody left open tells of its end without a reload.
+    expect(history.locator(f'a[href="/jobs/{job}/"]')).to_be_visible(timeout=10_000)
 
 
 def test_the_log_is_searched_filtered_and_linked_to(desk: Desk, site, stocked):

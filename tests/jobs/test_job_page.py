@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from hardware.ssh.pool import Pool
+from jobs import pages
 from jobs.leases import claim
 from jobs.models import Job
 from jobs.runner import Runner
@@ -124,3 +125,11 @@ def test_where_the_time_went_is_drawn_and_told_as_a_table(site, machine, second)
     assert page.source.count('class="s-ok s-gap"') == 4 and "Slowest: First, host-" in page.text
     part = site.get(f"/jobs/{job.pk}/?part=live").text
     assert 'id="timing"' in part and 'hx-swap-oob="true"' in part and 'hx-swap-oob="true"' not in page.source
+
+
+def test_a_long_plan_is_read_when_it_is_unfolded(site, machine, monkeypatch):
+    job = launch("command", {"command": "echo as approved"}, [machine], actor="ada")
+    monkeypatch.setattr(pages, "INLINE_LANES", 0)
+    page = Page(site.get(f"/jobs/{job.pk}/"))
+    assert page.commands() == [] and f'hx-get="/jobs/{job.pk}/?part=plan"' in page.source
+    assert Page(site.get(f"/jobs/{job.pk}/?part=plan")).commands() == ["echo as approved", "true"]
