@@ -50,10 +50,8 @@ class Lines:
 
 
 def _page(job_id: int, machine: str | None, after: int) -> list[tuple[int, str, str, bytes]]:
-    chunks = LogChunk.objects.filter(job=job_id, position__gte=after).select_related("step__machine")
+    chunks = LogChunk.objects.filter(job=job_id, position__gte=after)
     if machine:
         chunks = chunks.filter(step__machine=None) if machine == CONSOLE else chunks.filter(step__machine__name=machine)
-    return [
-        (chunk.position, chunk.source, chunk.step.machine.name if chunk.step.machine else CONSOLE, bytes(chunk.data))
-        for chunk in chunks.order_by("position")[:PAGE]
-    ]
+    rows = chunks.order_by("position").values_list("position", "source", "step__machine__name", "data")[:PAGE]
+    return [(position, source, name or CONSOLE, bytes(data)) for position, source, name, data in rows]

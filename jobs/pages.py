@@ -45,7 +45,7 @@ def history(request: HttpRequest) -> HttpResponse:
 def job(request: HttpRequest, pk: int) -> HttpResponse:
     """One job. ``?part=live`` is what changes while it runs, ``part=plan`` its plan, ``all=1`` a large grid whole."""
     found = get_object_or_404(Job.objects.select_related("waits_for").prefetch_related("machines"), pk=pk)
-    steps = list(JobStep.objects.filter(job=found).select_related("machine"))
+    steps = list(JobStep.objects.filter(job=found).select_related("machine").defer("machine__facts"))
     for step in steps:
         # Not read with each step: a job brings its whole plan.
         step.job = found
@@ -112,7 +112,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         return HttpResponseRedirect(page)
     if found.ended:
         return HttpResponseRedirect(page)
-    steps = list(JobStep.objects.filter(job=found).select_related("machine"))
+    steps = list(JobStep.objects.filter(job=found).select_related("machine").defer("machine__facts"))
     context = {
         "job": found,
         "title": _titles().get(found.kind, found.kind),
