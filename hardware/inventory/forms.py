@@ -86,9 +86,7 @@ class MachineForm(MachineModelForm):
         except ValueError as wrong:
             # asyncssh tells these apart only in words.
             said = str(wrong)
-            if "bcrypt" in said:
-                self.add_error("private_key", _("Protected keys are read in PEM form only: ssh-keygen -p -m PEM."))
-            elif isinstance(wrong, asyncssh.KeyEncryptionError) or "decrypt" in said:
+            if isinstance(wrong, asyncssh.KeyEncryptionError) or "decrypt" in said:
                 self.add_error("passphrase", _("The passphrase does not open this private key."))
             elif "assphrase" in said:
                 self.add_error("passphrase", _("This private key is protected; give its passphrase."))

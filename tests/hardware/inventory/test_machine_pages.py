@@ -80,8 +80,9 @@ def test_each_field_that_is_not_right_says_why(page, wrong, said):
     assert answer.status_code == 422 and said in text(answer) and not Machine.objects.exists()
 
 
-def test_a_protected_key_wants_its_passphrase(page):
-    key = asyncssh.generate_private_key("ssh-rsa").export_private_key("pkcs8-pem", passphrase="open sesame").decode()
+@pytest.mark.parametrize("form", ["pkcs8-pem", "openssh"])
+def test_a_protected_key_wants_its_passphrase(page, form):
+    key = asyncssh.generate_private_key("ssh-rsa").export_private_key(form, passphrase="open sesame").decode()
     fields = {**FORM, **LOGIN, "port": 22, "private_key": key}
     assert "is protected" in text(page.post("/machines/add/", fields))
     assert "does not open" in text(page.post("/machines/add/", {**fields, "passphrase": "other"}))
