@@ -246,14 +246,18 @@ PAGES = {
     ),
     "/jobs/{job}/": ("Provenance", "来历"),
     "/depot/": ("Verify", "校验"),
+    "/depot/{image}/release/": ("Smoke question", "冒烟问题"),
     "/scenarios/support-bot/": ("No machine serves", "没有机器提供"),
 }
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_the_pages_are_whole_in_both_languages_both_themes_and_at_both_widths(desk: Desk, site, stocked, path: str):
-    job = site.console.client.get("/jobs/").json()["results"][0]["id"]
-    address = path.format(job=job, **stocked)
+    client = site.console.client
+    job = (client.get("/jobs/").json()["results"] or [{"id": launch(site, stocked, ["kunpeng-01"])}])[0]["id"]
+    data = {"type": "image", "name": "image.tar", "version": "1.0.0"}
+    image = client.post("/artifacts/", data=data, files={"file": b"an image"}).raise_for_status().json()["id"]
+    address = path.format(job=job, image=image, **stocked)
     for (language, word), theme in itertools.product(
         zip(("en", "zh-hans"), PAGES[path], strict=True), ("light", "dark")
     ):
