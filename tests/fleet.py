@@ -50,6 +50,11 @@ class Fleet:
         """The machine's root folder, as the host sees it."""
         return self.folder / name / "disk"
 
+    def starts(self, name: str) -> list[str]:
+        """One line for each time that an installer was started on the machine."""
+        log = self.disk(name) / "var/log/ascend_seclog/operation.log"
+        return log.read_text().splitlines() if log.exists() else []
+
     def control(self, *arguments: str) -> None:
         """``reboot NAME``, ``power-cut NAME``, ``fault NAME FAULT...``."""
         command, name, *rest = arguments

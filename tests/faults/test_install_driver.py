@@ -16,7 +16,7 @@ from jobs.services import launch
 from jobs.states import JobState, StepState
 from tests.faults.test_worker_death import start_worker, take_over
 from tests.fleet import Fleet
-from tests.hardware.simulator.test_installation import read_facts, starts
+from tests.worker import read_facts
 
 
 def log_of(job: Job) -> str:
@@ -56,7 +56,7 @@ def test_a_worker_that_is_killed_while_a_driver_is_installed_starts_no_installer
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2), job.failure
     machine.refresh_from_db()
     assert machine.read.boot_id != before and len(machine.read.npus) == 4
-    assert len(starts(fleet, "kunpeng-01")) == 2
+    assert len(fleet.starts("kunpeng-01")) == 2
     # What the installers wrote down on the machine, line by line, is what the job's log holds: no gap, no repeat.
     written = (fleet.disk("kunpeng-01") / "var/log/ascend_seclog/ascend_install.log").read_text().splitlines()
     assert [line for line in log_of(job).splitlines() if line.startswith(("[Driver]", "[Firmware]"))] == written
@@ -80,10 +80,10 @@ def test_a_machine_that_loses_its_power_in_the_midst_is_told_of_and_can_be_insta
     assert job.state == JobState.INTERRUPTED and job.failure["code"] == "machine-rebooted"
     assert "kunpeng-01" in job.failure["cause"] and job.failure["mend"]
     # What had not been finished is not taken for a driver.
-    assert read_facts(machine).read.driver is None and len(starts(fleet, "kunpeng-01")) == 1
+    assert read_facts(machine).read.driver is None and len(fleet.starts("kunpeng-01")) == 1
 
     again = launch("install-driver", params, [machine], actor="ada")
     take_over(again)
     assert again.state == JobState.SUCCEEDED, again.failure
     machine.refresh_from_db()
-    assert len(machine.read.npus) == 4 and len(starts(fleet, "kunpeng-01")) == 3
+    assert len(machine.read.npus) == 4 and len(fleet.starts("kunpeng-01")) == 3

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from pathlib import Path
@@ -10,38 +9,18 @@ from django.db import connection
 
 from console.audit.models import AuditEvent
 from hardware.inventory.models import Credential
-from hardware.ssh.pool import Pool
 from jobs.failures import LeaseLost, PlanRefused
 from jobs.leases import claim
 from jobs.logbook import append, replay
 from jobs.models import Job, MachineLock
-from jobs.runner import Runner
 from jobs.services import cancel, launch, plan
 from jobs.states import JobState
-
-
-def work(job: Job, owner: str = "worker") -> bool:
-    """What a worker does when it is woken up for the job."""
-
-    async def go() -> bool:
-        pool = Pool()
-        try:
-            return await Runner(pool, owner).run(job.pk)
-        finally:
-            await pool.close()
-
-    took = asyncio.run(go())
-    job.refresh_from_db()
-    return took
-
-
-def log_of(job: Job) -> bytes:
-    return b"".join(bytes(chunk.data) for chunk in replay(job.pk, 0, 10_000))
+from tests.worker import log_of, took, work
 
 
 def test_a_job_runs_its_steps_in_order_and_keeps_its_whole_log(machine):
     job = launch("command", {"command": "echo one", "then": "echo two"}, [machine], actor="ada")
-    assert work(job)
+    work(job)
     assert job.state == JobState.SUCCEEDED, job.failure
     assert log_of(job) == b"one\ntwo\n"
     assert [c.position for c in replay(job.pk, 0)] == [0, 4] and job.log_length == 8
@@ -63,7 +42,7 @@ def test_a_step_that_fails_ends_the_job_with_code_cause_and_mend_and_undoes_what
 
 def test_an_ended_job_is_not_run_again(machine):
     job = launch("command", {"command": "true"}, [machine], actor="ada")
-    assert work(job) and not work(job)
+    assert took(job) and not took(job)
     assert job.attempt == 1
 
 
@@ -77,8 +56,8 @@ def test_a_second_job_on_a_machine_waits_and_says_for_which(machine, second):
     # All or nothing: the free machine was not locked either, so no two jobs can wait for each other.
     assert set(MachineLock.objects.values_list("machine", flat=True)) == {machine.pk}
     Job.objects.filter(pk=one.pk).update(lease_until="2000-01-01T00:00Z")
-    work(one, "w3")
-    work(other, "w2")
+    took(one, "w3")
+    took(other, "w2")
     assert (one.state, other.state) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
 
 

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from django.contrib.auth.models import User
 
-from hardware.ssh.pool import Pool
 from jobs import pages
 from jobs.leases import claim
 from jobs.models import Job
-from jobs.runner import Runner
 from jobs.services import launch
 from tests.console.pages import Page, sign_in
+from tests.worker import work
 
 
 @pytest.fixture
@@ -21,16 +19,6 @@ def site(live_server, machine) -> Iterator[httpx.Client]:
     made = sign_in(live_server.url, User.objects.create_user("ada"))
     yield made
     made.close()
-
-
-def work(job: Job) -> None:
-    async def go() -> None:
-        pool = Pool()
-        await Runner(pool, "worker").run(job.pk)
-        await pool.close()
-
-    asyncio.run(go())
-    job.refresh_from_db()
 
 
 def test_a_job_that_succeeded_shows_its_steps_its_plan_and_where_it_came_from(site, machine):

@@ -22,7 +22,7 @@ from jobs.plan import Lane, LocalCommand, Plan, Product, Stage, Step
 from jobs.services import cancel, launch
 from jobs.states import JobState
 from tests.faults.test_worker_death import start_worker, take_over
-from tests.jobs.test_engine import log_of, work
+from tests.worker import log_of, work
 
 COPY = """
 import json, os, shutil, sys

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from django.core.management import call_command
 from rest_framework.authtoken.models import Token
 
 from hardware.inventory.models import Credential
-from hardware.ssh.pool import Pool
 from jobs.models import Job
-from jobs.runner import Runner
 from tests.sshd import PASSWORD
+from tests.worker import work
 
 
 @pytest.fixture
@@ -25,15 +23,6 @@ def client(live_server, machine, settings, tmp_path: Path) -> Iterator[httpx.Cli
     headers = {"Authorization": f"Token {token.key}"}
     with httpx.Client(base_url=f"{live_server.url}/api/v1", headers=headers, timeout=30) as made:
         yield made
-
-
-def work(job_id: int) -> None:
-    async def go() -> None:
-        pool = Pool()
-        await Runner(pool, "worker").run(job_id)
-        await pool.close()
-
-    asyncio.run(go())
 
 
 def test_nobody_gets_in_without_a_token(client):
@@ -76,7 +65,7 @@ def test_what_a_dry_run_shows_is_what_runs(client):
     assert shown["plan"]["stages"][0]["lanes"][0]["steps"][0]["action"]["command"] == "echo 'as shown'"
     assert not Job.objects.exists()
     job = client.post("/jobs/", json={**body, "plan_hash": shown["plan_hash"]}).json()
-    work(job["id"])
+    work(Job.objects.get(pk=job["id"]))
     done = client.get(f"/jobs/{job['id']}/").json()
     assert (done["state"], done["plan_hash"]) == ("succeeded", shown["plan_hash"])
     log = client.get(f"/jobs/{job['id']}/log/").json()
@@ -140,7 +129,7 @@ def test_an_update_is_made_for_the_version_that_was_read_or_not_at_all(client, m
 def test_a_retired_machine_takes_no_job_and_comes_back_with_its_history(client, machine):
     body = {"kind": "command", "params": {"command": "true"}, "machines": ["host-1"]}
     job = client.post("/jobs/", json=body).json()
-    work(job["id"])
+    work(Job.objects.get(pk=job["id"]))
     assert client.post("/machines/host-1/retire/").json()["state"] == "retired"
     refused = client.post("/jobs/", json=body)
     assert (refused.status_code, refused.json()["code"]) == (422, "machine-not-ready")

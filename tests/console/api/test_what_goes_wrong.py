@@ -18,8 +18,9 @@ from hardware.ssh.errors import SSHFailure
 from hardware.ssh.pool import Pool
 from jobs.depot.models import Artifact, blob_path
 from jobs.depot.services import ingest
-from jobs.runner import Runner
+from jobs.models import Job
 from tests.fleet import Fleet, start
+from tests.worker import work
 
 MACHINE = "kunpeng-01"
 PACKAGES = "var/tmp/ascend-console/packages"
@@ -52,13 +53,7 @@ def run(client: httpx.Client, kind: str, params: dict[str, Any], machines: tuple
     """Launch a job and carry it out as a worker does; returns it as the client reads it."""
     answer = client.post("/jobs/", json={"kind": kind, "params": params, "machines": machines})
     assert answer.status_code == 201, answer.text
-
-    async def work() -> None:
-        pool = Pool()
-        await Runner(pool, "worker").run(answer.json()["id"])
-        await pool.close()
-
-    asyncio.run(work())
+    work(Job.objects.get(pk=answer.json()["id"]))
     return client.get(f"/jobs/{answer.json()['id']}/").json()
 
 

@@ -13,41 +13,16 @@ import pytest
 
 from hardware.inventory.models import Machine
 from hardware.inventory.preflight import Check
-from hardware.inventory.services import probe
 from hardware.ssh.command import CommandResult, execute
 from hardware.ssh.pool import Pool
 from hardware.ssh.transfer import send
 from jobs import registry
 from jobs.depot.services import Depot
 from jobs.kind import Target
-from jobs.logbook import replay
-from jobs.models import Job
-from jobs.runner import Runner
 from jobs.services import launch
 from jobs.states import JobState
 from tests.fleet import Fleet
-
-
-def work(job: Job) -> Job:
-    async def go() -> None:
-        pool = Pool()
-        await Runner(pool, "worker").run(job.pk)
-        await pool.close()
-
-    asyncio.run(go())
-    job.refresh_from_db()
-    return job
-
-
-def read_facts(machine: Machine) -> Machine:
-    async def go() -> None:
-        pool = Pool()
-        await probe(pool, machine)
-        await pool.close()
-
-    asyncio.run(go())
-    machine.refresh_from_db()
-    return machine
+from tests.worker import log_of, read_facts, work
 
 
 def blocks(machine: Machine, depot: dict[str, int]) -> list[Check]:
@@ -58,16 +33,6 @@ def blocks(machine: Machine, depot: dict[str, int]) -> list[Check]:
     return [check for check in checks if check.severity == "block"]
 
 
-def log_of(job: Job) -> str:
-    return b"".join(bytes(chunk.data) for chunk in replay(job.pk, 0, 10_000)).decode()
-
-
-def starts(fleet: Fleet, name: str) -> list[str]:
-    """One line for each time that an installer was started."""
-    log = fleet.disk(name) / "var/log/ascend_seclog/operation.log"
-    return log.read_text().splitlines() if log.exists() else []
-
-
 def test_two_bare_machines_get_headers_driver_firmware_a_restart_and_the_proof(new_fleet, depot):
     fleet = new_fleet(machines=2, faults=["kunpeng-01=no-headers"])
     one, two = (read_facts(fleet.enroll(name)) for name in ("kunpeng-01", "kunpeng-02"))
@@ -76,7 +41,7 @@ def test_two_bare_machines_get_headers_driver_firmware_a_restart_and_the_proof(n
 
     mended = work(launch(missing.mend.kind, missing.mend.params, [one], actor="ada"))
     assert mended.state == JobState.SUCCEEDED, mended.failure
-    assert "kernel-devel-4.19.90" in log_of(mended)
+    assert "kernel-devel-4.19.90" in log_of(mended).decode()
     one.refresh_from_db()
     assert blocks(one, depot) == []
 
@@ -91,19 +56,19 @@ def test_two_bare_machines_get_headers_driver_firmware_a_restart_and_the_proof(n
         assert [(npu.name, npu.health, npu.hbm_total_mb) for npu in facts.npus] == [("910A", "OK", 32768)] * 4
         assert (facts.driver.version, facts.firmware.version) == ("24.1.0", "7.5.0.2.220")
         assert set(facts.davinci_nodes) >= {"/dev/davinci0", "/dev/davinci3", "/dev/davinci_manager", "/dev/hisi_hdc"}
-        assert [line.split(" start ")[0].split()[-1] for line in starts(fleet, machine.name)] == [
+        assert [line.split(" start ")[0].split()[-1] for line in fleet.starts(machine.name)] == [
             "Ascend-hdk-910-npu-driver_24.1.0_linux-aarch64.run",
             "Ascend-hdk-910-npu-firmware_7.5.0.2.220.run",
         ]
-    log = log_of(job)
+    log = log_of(job).decode()
     assert log.count("Reboot needed for installation/upgrade to take effect!") == 2
     assert log.count("The firmware of [4] chips are successfully upgraded.") == 2
 
     again = work(launch("install-driver", params, [two], actor="ada"))
     assert again.state == JobState.SUCCEEDED, again.failure
-    log = log_of(again)
+    log = log_of(again).decode()
     assert log.index("Firmware package installed") < log.index("Driver package installed")
-    assert "The new version takes effect immediately." in log and len(starts(fleet, "kunpeng-02")) == 4
+    assert "The new version takes effect immediately." in log and len(fleet.starts("kunpeng-02")) == 4
 
 
 @pytest.fixture
@@ -184,7 +149,7 @@ def test_a_damaged_package_is_refused_before_anything_is_done(new_fleet, on_mach
     )
     _, refused = on_machine(fleet, "driver --version", damage)
     assert refused.exit_status == 2 and "Error in SHA256 checksums" in refused.stderr
-    assert starts(fleet, "kunpeng-01") == []
+    assert fleet.starts("kunpeng-01") == []
 
 
 def test_before_its_restart_a_driver_does_not_answer(new_fleet, on_machine):

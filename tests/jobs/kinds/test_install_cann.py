@@ -10,10 +10,10 @@ from jobs.failures import JobFailed, PlanRefused
 from jobs.plan import RunCommand, Step
 from jobs.services import launch, plan
 from jobs.states import JobState
-from tests.hardware.simulator.test_installation import read_facts, work
 from tests.jobs.kinds.test_install_kinds import with_facts
 from tests.probe_text import probe_text
 from tests.shared import FOLDER, needs_shared
+from tests.worker import read_facts, work
 
 STEP = Step("cann", "Install CANN", RunCommand("x"))
 

@@ -103,28 +103,3 @@ def test_a_refusal_is_told_in_the_installers_words_with_what_to_do(log, mend):
 def test_an_exit_code_of_0_without_the_closing_line_is_a_failure():
     with pytest.raises(JobFailed, match="nothing of success"):
         registry.get("install-driver").judge(STEP, 0, "Verifying archive integrity...")
-
-
-@pytest.fixture
-def cann(packages) -> int:
-    return ingest(BytesIO(b"cann"), name="Ascend-cann-toolkit_8.0.0_linux-aarch64.run", type="cann", actor="ada").pk
-
-
-def test_cann_is_proved_by_its_own_install_info(machine, cann):
-    with_facts(machine, read(probe_text(driver="24.1.0", npus=True)))
-    made, _ = plan("install-cann", {"cann": cann}, [machine])
-    steps = {step.key: step.action for step in made.stages[0].lanes[0].steps}
-    assert isinstance(steps["cann"], RunCommand)
-    assert steps["cann"].command.endswith("_linux-aarch64.run --install --install-for-all --quiet")
-    # The version comes from the package's name.
-    assert steps["verify"].expect == {"cann": "8.0.0"}
-
-
-@needs_shared
-def test_the_toolkits_summary_says_whether_it_was_installed():
-    kind = registry.get("install-cann")
-    step = Step("cann", "Install CANN", RunCommand("x"))
-    log = (FOLDER / "ascend" / "other" / "install-cann-toolkit-SUCCESS--8.0.0.log").read_text()
-    assert kind.judge(step, 0, log) == {}
-    with pytest.raises(JobFailed, match="nothing of success"):
-        kind.judge(step, 0, log.replace("Toolkit:  ", "Was to be: "))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from io import BytesIO
 from pathlib import Path
@@ -12,52 +11,24 @@ import onnx
 import pytest
 
 from hardware.inventory.models import Machine
-from hardware.inventory.services import probe
 from hardware.simulator import base_image
-from hardware.ssh.pool import Pool
 from hardware.ssh.tunnel import http_request
 from jobs.depot.models import Artifact
 from jobs.depot.services import ingest
-from jobs.models import Job
 from jobs.rollout.models import Deployment, Release
 from jobs.rollout.services import make_release, roll_out
-from jobs.runner import Runner
 from jobs.services import launch
 from jobs.states import JobState
 from tests import tiny_model
-
-
-def work(job: Job) -> Job:
-    async def go() -> None:
-        pool = Pool()
-        await Runner(pool, "worker").run(job.pk)
-        await pool.close()
-
-    asyncio.run(go())
-    job.refresh_from_db()
-    return job
+from tests.worker import read_facts, with_pool, work
 
 
 def ask(machine: Machine, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    async def go() -> dict[str, Any]:
-        pool = Pool()
-        method, data = ("POST", json.dumps(body).encode()) if body else ("GET", b"")
-        headers = {"content-type": "application/json"}
-        _, answer = await http_request(pool, endpoint, method, 8000, path, body=data, headers=headers)
-        await pool.close()
-        return json.loads(answer)
-
     endpoint = machine.endpoint()
-    return asyncio.run(go())
-
-
-def probe_now(machines: list[Machine]) -> None:
-    async def go() -> None:
-        pool = Pool()
-        await asyncio.gather(*(probe(pool, machine) for machine in machines))
-        await pool.close()
-
-    asyncio.run(go())
+    method, data = ("POST", json.dumps(body).encode()) if body else ("GET", b"")
+    headers = {"content-type": "application/json"}
+    _, answer = with_pool(lambda pool: http_request(pool, endpoint, method, 8000, path, body=data, headers=headers))
+    return json.loads(answer)
 
 
 def image(tmp_path: Path) -> Artifact:
@@ -85,8 +56,7 @@ def release(made: Artifact, version: str, label: str) -> Release:
 @pytest.mark.timeout(300)
 def test_a_release_that_fails_its_gate_goes_back_and_reaches_no_further_batch(new_fleet, depot, tmp_path: Path):
     fleet = new_fleet(machines=2)
-    machines = [fleet.enroll("kunpeng-01"), fleet.enroll("kunpeng-02")]
-    probe_now(machines)
+    machines = [read_facts(fleet.enroll(name)) for name in ("kunpeng-01", "kunpeng-02")]
     params = {"driver": depot["driver"], "firmware": depot["firmware"]}
     assert work(launch("install-driver", params, machines, actor="ada")).state == JobState.SUCCEEDED
     for machine in machines:
