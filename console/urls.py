@@ -6,9 +6,9 @@ from console.health import healthz, readyz
 from console.pages import overview
 from console.preferences import preferences
 from hardware.inventory import pages as machines
-from jobs import pages as jobs
 from jobs.depot import pages as depot
-from jobs.newjob import new as new_job
+from jobs.pages import views as jobs
+from jobs.pages.new import new as new_job
 from jobs.rollout.pages import new_release
 
 urlpatterns = [

@@ -27,14 +27,14 @@ from hardware.ssh.transfer import fetch, send
 from hardware.ssh.tunnel import http_request
 from jobs import logbook
 from jobs.checkpoints import move, note_progress
-from jobs.depot.models import Artifact, blob_path
-from jobs.depot.services import ingest
+from jobs.depot.models import blob_path
 from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
 from jobs.kind import Kind
 from jobs.leases import Lease
 from jobs.local import execute_locally, report_of, work_folder
 from jobs.models import JobStep
-from jobs.plan import FetchArtifact, LocalCommand, Product, Reboot, Request, RunCommand, SendArtifact, Step
+from jobs.plan import FetchArtifact, LocalCommand, Reboot, Request, RunCommand, SendArtifact, Step
+from jobs.products import keep
 from jobs.states import StepState
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
@@ -76,30 +76,8 @@ class Actions:
                 raise _too_late("the console", row.title, action.timeout_s)
             result = await asyncio.to_thread(self.kind.judge, step, status, log)
             report = report_of(log)
-            made = await on_db(self._keep, folder, action.products, report)
+            made = await on_db(keep, self.lease.job_id, folder, action.products)
             return {**result, "report": report, "artifacts": made}
-
-    def _keep(self, folder: Path, products: list[Product], report: dict[str, Any]) -> list[dict[str, Any]]:
-        """The products into the depot, each with the job as its origin."""
-        kept: dict[str, Artifact] = {}
-        for product in products:
-            file = folder / product.file
-            if not file.is_file():
-                raise JobFailed(
-                    "product-missing", f"The step ended well but made no {product.file}.", "Read the step's log."
-                )
-            meta = {**product.meta, **{key: kept[name].sha256 for key, name in product.links.items()}}
-            with file.open("rb") as stream:
-                kept[product.file] = ingest(
-                    stream,
-                    name=product.name,
-                    type=product.type,
-                    version=product.version,
-                    meta=meta,
-                    actor=f"job:{self.lease.job_id}",
-                    origin=f"job {self.lease.job_id}",
-                )
-        return [_described(artifact) for artifact in kept.values()]
 
     async def run(self, row: JobStep, step: Step, action: RunCommand, endpoint: Endpoint) -> dict[str, Any]:
         """Start or attach to the run, store its log, judge its end."""
@@ -203,7 +181,7 @@ class Actions:
         async with work_folder(row.run_id, {}) as folder:
             product = replace(action.product, file=Path(action.product.file).name)
             await self._patiently(row, lambda: fetch(self.pool, endpoint, action.product.file, folder / product.file))
-            return {"artifacts": await on_db(self._keep, folder, [product], {})}
+            return {"artifacts": await on_db(keep, self.lease.job_id, folder, [product])}
 
     async def _patiently(self, row: JobStep, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try again while the link is cut: as long as the site's patience if it was up before, else a moment only."""
@@ -320,16 +298,6 @@ def _too_late(where: str, title: str, seconds: float) -> JobFailed:
         f"{where}: {title} was stopped: it took longer than the {seconds} s it may.",
         "See in its log what it waited for, then run the job again.",
     )
-
-
-def _described(artifact: Artifact) -> dict[str, Any]:
-    return {
-        "id": artifact.pk,
-        "type": artifact.type,
-        "name": artifact.name,
-        "sha256": artifact.sha256,
-        "size": artifact.size,
-    }
 
 
 def _differs(said: Any, expect: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from jobs import wording
+from jobs.pages import wording
 
 register = template.Library()
 

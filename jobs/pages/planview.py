@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from jobs import wording
+from jobs.pages import wording
 
 # A word up to this length is kept whole at the end of a line; a longer one may break anywhere, as it must on a phone.
 WHOLE = 32

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from django.utils.translation import override
 
-from jobs import wording
+from jobs.pages import wording
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("JobFailed", "PlanRefused", "Interrupted")
 
 

@@ -6,9 +6,9 @@ import httpx
 import pytest
 from django.contrib.auth.models import User
 
-from jobs import pages
 from jobs.leases import claim
 from jobs.models import Job
+from jobs.pages import views as pages
 from jobs.services import launch
 from tests.console.pages import Page, sign_in
 from tests.worker import work

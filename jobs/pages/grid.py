@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from jobs import forms, wording
 from jobs.models import Job, JobStep
+from jobs.pages import forms, wording
 from jobs.states import DONE_STEPS, StepState
 
 # Rows shown at once; a larger grid shows what is not done first.

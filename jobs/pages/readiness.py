@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from hardware.inventory import wording as checks
 from hardware.inventory.preflight import Mend
-from jobs import forms
 from jobs.kind import DepotView, Kind, Target
+from jobs.pages import forms
 
 
 @dataclass

@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from hardware.inventory.models import Machine
-from jobs import forms, planview, readiness, registry, wording
+from jobs import registry
 from jobs.depot.services import Depot
 from jobs.failures import PlanRefused
 from jobs.kind import Kind, Target
 from jobs.models import Job
+from jobs.pages import forms, planview, readiness, wording
 from jobs.rollout.models import Deployment
 from jobs.services import launch, plan
 

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from jobs import wording
-from jobs.grid import clock
 from jobs.models import JobStep
+from jobs.pages import wording
+from jobs.pages.grid import clock
 from jobs.states import StepState
 
 WIDTH, LEFT, ROW = 350, 92, 24

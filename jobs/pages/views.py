@@ -11,11 +11,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from hardware.inventory.models import Machine
-from jobs import figures, grid, logtext, planview, registry, timing, wording
+from jobs import logtext, registry
 from jobs.depot.models import Artifact
-from jobs.history import Filters
 from jobs.kind import Kind
 from jobs.models import Job, JobStep, MachineLock
+from jobs.pages import figures, grid, planview, timing, wording
+from jobs.pages.filters import Filters
 from jobs.services import cancel as cancel_job
 from jobs.states import ENDED, UNSTARTED, JobState, StepState
 
