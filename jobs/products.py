@@ -15,8 +15,8 @@ from jobs.plan import Product
 def keep(job_id: int, folder: Path, products: Sequence[Product]) -> list[dict[str, Any]]:
     """Ingest each product's file of the folder, with the job as its origin; what a step's result says of each.
 
-    The same bytes again are the artifact that is there, so a repeated step keeps nothing twice. Raises ``JobFailed`` when
-    a file is missing.
+    The same bytes again are the artifact that is there, so a repeated step keeps nothing twice. Raises ``JobFailed``
+    when a file is missing.
     """
     kept: dict[str, Artifact] = {}
     for product in products:
