@@ -37,7 +37,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Need:
-    """What a job asks of a machine. ``free`` is bytes by folder; ``packages`` are rpm names."""
+    """What a job asks of a machine. ``free`` is bytes by folder; ``packages`` are rpm names.
+
+    ``replaces_driver``: the job puts driver and firmware right, so what is wrong with those now does not stop it.
+    """
 
     architecture: str = "aarch64"
     packages: tuple[str, ...] = ()
@@ -46,6 +49,7 @@ class Need:
     npus: bool = False
     cann: bool = False
     docker: bool = False
+    replaces_driver: bool = False
 
 
 def evaluate(facts: Facts, need: Need) -> list[Check]:
@@ -61,10 +65,11 @@ def _checks(facts: Facts, need: Need) -> Iterator[Check]:
         yield _headers(facts)
     yield from _packages(facts, need)
     yield from _space(facts, need)
-    yield from _bus(facts)
+    yield _bus(facts, need)
     if need.npus:
         yield _npus(facts)
-    yield from _pair(facts)
+    if not need.replaces_driver:
+        yield from _pair(facts)
     if need.cann and facts.cann is None:
         yield Check("cann-missing", "block", "CANN is not installed, so there is no atc.")
     if need.docker and facts.docker is None:
@@ -131,18 +136,18 @@ def _space(facts: Facts, need: Need) -> Iterator[Check]:
             yield Check("free-space", "pass", f"{system.free / GIB:.1f} GiB free for {folder}.")
 
 
-def _bus(facts: Facts) -> Iterator[Check]:
-    if not facts.pci_npus:
-        yield Check("npus-on-bus", "block", "No Ascend NPU is on the PCI bus.")
-    elif facts.npus and len(facts.npus) < len(facts.pci_npus):
-        yield Check(
+def _bus(facts: Facts, need: Need) -> Check:
+    on_bus, listed = len(facts.pci_npus), len(facts.npus)
+    if not on_bus:
+        return Check("npus-on-bus", "block", "No Ascend NPU is on the PCI bus.")
+    if listed and listed < on_bus:
+        return Check(
             "npus-on-bus",
-            "block",
-            f"PCI lists {len(facts.pci_npus)} NPUs, npu-smi {len(facts.npus)}.",
-            values={"pci": len(facts.pci_npus), "listed": len(facts.npus)},
+            "warn" if need.replaces_driver else "block",
+            f"PCI lists {on_bus} NPUs, npu-smi {listed}.",
+            values={"pci": on_bus, "listed": listed},
         )
-    else:
-        yield Check("npus-on-bus", "pass", f"{len(facts.pci_npus)} NPUs are on the PCI bus.")
+    return Check("npus-on-bus", "pass", f"{on_bus} NPUs are on the PCI bus.")
 
 
 def _npus(facts: Facts) -> Check:

@@ -62,7 +62,10 @@ class InstallDriver(Kind):
 
     def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
         need = Need(
-            packages=("dkms", "gcc", "make"), kernel_headers=True, free={"/usr/local/Ascend": 2 * GIB, FOLDER: GIB}
+            packages=("dkms", "gcc", "make"),
+            kernel_headers=True,
+            free={"/usr/local/Ascend": 2 * GIB, FOLDER: GIB},
+            replaces_driver=True,
         )
         return evaluate(target.require_facts(), need)
 

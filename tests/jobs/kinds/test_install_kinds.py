@@ -7,11 +7,12 @@ import pytest
 
 from hardware.inventory.facts import Facts, read
 from hardware.inventory.models import Machine
+from hardware.inventory.preflight import Need, evaluate
 from jobs import registry
 from jobs.depot.services import ingest
 from jobs.failures import JobFailed, PlanRefused
 from jobs.plan import RunCommand, Step
-from jobs.services import plan
+from jobs.services import launch, plan
 from tests.probe_text import KERNEL, probe_text
 from tests.shared import FOLDER, needs_shared
 
@@ -103,3 +104,12 @@ def test_a_refusal_is_told_in_the_installers_words_with_what_to_do(log, mend):
 def test_an_exit_code_of_0_without_the_closing_line_is_a_failure():
     with pytest.raises(JobFailed, match="nothing of success"):
         registry.get("install-driver").judge(STEP, 0, "Verifying archive integrity...")
+
+
+def test_a_firmware_that_does_not_fit_stops_every_job_but_the_one_that_mends_it(machine, packages, settings):
+    # The driver of this text takes firmware 7.0.0 to 7.5.99.
+    facts = read(probe_text(driver="24.1.0", firmware="6.0.0", npus=True, docker=True))
+    with_facts(machine, facts)
+    blocking = [check.code for check in evaluate(facts, Need(npus=True)) if check.severity == "block"]
+    assert blocking == ["driver-firmware"]
+    assert launch("install-driver", packages, [machine], actor="ada").pk
