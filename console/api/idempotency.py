@@ -3,50 +3,72 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 from django.db import transaction
-from django.http import HttpResponse, JsonResponse
+from rest_framework import status
+from rest_framework.exceptions import APIException
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from console.api.errors import CONTENT_TYPE, body
 from console.api.models import IdempotentRequest
+
+LONGEST_KEY = 200
+
+
+class KeyTooLong(APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "idempotency-key-too-long"
+    default_detail = f"An Idempotency-Key has {LONGEST_KEY} characters at most."
+
+
+class KeyReused(APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "idempotency-key-reused"
+    default_detail = "This Idempotency-Key was used for another request."
 
 
 class Idempotent:
-    """For a view whose POST creates. Key and creation are one transaction: a crash leaves neither."""
+    """For a view whose POST creates. Key and creation are one transaction: a crash leaves neither.
 
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+    What takes time and writes nothing, such as asking a machine, a view does in ``prepare(request)``, which is called
+    before the transaction begins.
+    """
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         key = request.headers.get("Idempotency-Key", "")
-        if request.method != "POST" or not key:
-            return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
-        digest = hashlib.sha256(request.get_full_path().encode() + b"\n" + request.body).hexdigest()
-        # The caller's secret, hashed: two callers never share a key, and it is known before authentication ran.
-        caller = request.headers.get("Authorization", "") or request.COOKIES.get("sessionid", "")
-        user = hashlib.sha256(caller.encode()).hexdigest()
-        if len(key) > 200:
-            return _problem("idempotency-key-too-long", "An Idempotency-Key has 200 characters at most.")
+        if not key:
+            return super().create(request, *args, **kwargs)  # type: ignore[misc]
+        if len(key) > LONGEST_KEY:
+            raise KeyTooLong
+        asked = request._request
+        digest = hashlib.sha256(asked.get_full_path().encode() + b"\n" + asked.body).hexdigest()
+        mine = {"user": str(request.user.pk), "key": key}
+        there = IdempotentRequest.objects.filter(**mine).first()
+        if there is not None:
+            return _again(there, digest)
+        if hasattr(self, "prepare"):
+            self.prepare(request)
+        # What is refused rolls the key back with it: the caller may mend the request and use the key again.
         with transaction.atomic():
             entry, first = IdempotentRequest.objects.select_for_update().get_or_create(
-                user=user, key=key, defaults={"request_sha256": digest}
+                **mine, defaults={"request_sha256": digest}
             )
-            if not first and entry.request_sha256 != digest:
-                return _problem("idempotency-key-reused", "This Idempotency-Key was used for another request.")
             if not first:
-                return HttpResponse(bytes(entry.body), status=entry.status, content_type=entry.content_type)
-            answer = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
-            answer.render()
-            if answer.status_code >= 300:
-                # Nothing was made: the caller may mend the request and use the key again.
+                return _again(entry, digest)
+            answer: Response = super().create(request, *args, **kwargs)  # type: ignore[misc]
+            entry.status, entry.body = answer.status_code, JSONRenderer().render(answer.data)
+            if answer.status_code >= status.HTTP_300_MULTIPLE_CHOICES or answer.status_code == status.HTTP_200_OK:
+                # Nothing was made, as with a dry run.
                 entry.delete()
             else:
-                entry.status, entry.content_type, entry.body = (
-                    answer.status_code,
-                    answer["Content-Type"],
-                    answer.content,
-                )
                 entry.save()
             return answer
 
 
-def _problem(code: str, title: str) -> JsonResponse:
-    return JsonResponse(body(code, title, 422), status=422, content_type=CONTENT_TYPE)
+def _again(entry: IdempotentRequest, digest: str) -> Response:
+    if entry.request_sha256 != digest:
+        raise KeyReused
+    return Response(json.loads(bytes(entry.body)), status=entry.status)

@@ -10,7 +10,6 @@ class IdempotentRequest(models.Model):
     key = models.CharField(max_length=200)
     request_sha256 = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField(default=0)
-    content_type = models.CharField(max_length=100, blank=True, default="")
     body = models.BinaryField(default=bytes)
     at = models.DateTimeField(auto_now_add=True)
 

@@ -14,8 +14,9 @@ from rest_framework.response import Response
 from hardware.events import audit
 from hardware.inventory.models import Credential, Machine
 from hardware.inventory.preflight import Need, evaluate
-from hardware.inventory.services import change, confirm, enroll, probe, restore, retire
+from hardware.inventory.services import change, confirm, enroll, offered_key, probe, restore, retire
 from hardware.ssh import background
+from hardware.ssh.hostkeys import HostKey
 
 
 class CredentialSerializer(serializers.ModelSerializer[Credential]):
@@ -91,9 +92,19 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
     filterset_fields = ["name", "site", "state", "simulated"]
     http_method_names = ["get", "post", "patch", "head", "options"]
 
+    offered: HostKey | None = None
+
+    def prepare(self, request: Request) -> None:
+        """Ask the machine for its key before a transaction begins: one that does not answer takes ten seconds."""
+        asked = self.get_serializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        self.offered = offered_key(given["name"], given["host"], given.get("port", 22))
+
     def perform_create(self, serializer: serializers.BaseSerializer[Machine]) -> None:
         """Enrolling reads the host key; a machine that does not answer is not stored."""
-        serializer.instance = enroll(actor=self.request.user.get_username(), **serializer.validated_data)
+        actor = self.request.user.get_username()
+        serializer.instance = enroll(actor=actor, key=self.offered, **serializer.validated_data)
 
     def perform_update(self, serializer: serializers.BaseSerializer[Machine]) -> None:
         """Site, labels and credential; an address is what the pinned key belongs to and does not change."""

@@ -21,12 +21,20 @@ from hardware.ssh.pool import Pool
 PROBES_AT_ONCE = 20
 
 
-def enroll(*, actor: str, new_credential: dict[str, str] | None = None, **fields: Any) -> Machine:
+def offered_key(name: str, host: str, port: int = 22) -> HostKey:
+    """The key that a machine offers, read before anything logs in. Raises ``Unreachable``."""
+    return asyncio.run(read_host_key(name, host, port))
+
+
+def enroll(
+    *, actor: str, key: HostKey | None = None, new_credential: dict[str, str] | None = None, **fields: Any
+) -> Machine:
     """A new machine, whose key waits for a person to confirm it. Raises ``Unreachable``; nothing is stored then.
 
-    ``new_credential`` are the fields of a credential that is made with it.
+    ``key`` is what ``offered_key`` read, for a caller that must not wait for the machine here. ``new_credential`` are
+    the fields of a credential that is made with it.
     """
-    key = asyncio.run(read_host_key(fields["name"], fields["host"], fields.get("port", 22)))
+    key = key or offered_key(fields["name"], fields["host"], fields.get("port", 22))
     with transaction.atomic():
         if new_credential is not None:
             fields["credential"] = Credential.objects.create(**new_credential)

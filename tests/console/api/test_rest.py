@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -149,3 +152,20 @@ def test_the_schema_describes_every_endpoint_without_a_warning(tmp_path: Path):
     text = (tmp_path / "schema.yml").read_text()
     for path in ("/machines/{name}/confirm/", "/jobs/{id}/cancel/", "/rollouts/{id}/", "/scenarios/support-bot/ask/"):
         assert f"/api/v1{path}:" in text
+
+
+def test_a_machine_that_does_not_answer_keeps_nobody_else_from_writing(client, sshd):
+    """A black hole takes ten seconds to be told from a slow machine; no transaction may be open all that time."""
+    with socket.socket() as hole, ThreadPoolExecutor(1) as pool:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(1)
+        fields = {"name": "n2", "host": "127.0.0.1", "port": hole.getsockname()[1], "credential": "lab"}
+        waiting = pool.submit(client.post, "/machines/", json=fields, headers={"Idempotency-Key": "hole"})
+        time.sleep(1)
+        began = time.monotonic()
+        made = client.post("/credentials/", json={"name": "other", "password": "x"}, headers={"Idempotency-Key": "c"})
+        assert made.status_code == 201 and time.monotonic() - began < 3 and not waiting.done()
+        refused = waiting.result(30)
+    assert (refused.status_code, refused.json()["code"]) == (502, "ssh-unreachable")
+    mended = client.post("/machines/", json={**fields, "port": sshd.endpoint.port}, headers={"Idempotency-Key": "hole"})
+    assert mended.status_code == 201
