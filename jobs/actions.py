@@ -226,7 +226,7 @@ class Actions:
                 # Still the boot from before: asking again can't restart it twice, whoever asked first.
                 if asked is None or time.monotonic() - asked > ASK_AGAIN_SECONDS:
                     asked = time.monotonic()
-                    await execute(self.pool, endpoint, "(sleep 1; reboot) >/dev/null 2>&1 </dev/null &")
+                    await execute(self.pool, endpoint, action.command)
             await asyncio.sleep(1)
         raise JobFailed(
             "reboot-timeout",

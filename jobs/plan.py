@@ -43,10 +43,14 @@ class SendArtifact:
 
 @dataclass(frozen=True)
 class Reboot:
-    """Restart the machine and wait until it is back. With ``only_if``: only when a step before it set that result."""
+    """Restart the machine and wait until it is back. With ``only_if``: only when a step before it set that result.
+
+    ``command`` returns before the machine goes down, so that the link that asked is not cut in the asking.
+    """
 
     only_if: str = ""
     timeout_s: int = 900
+    command: str = "(sleep 1; reboot) >/dev/null 2>&1 </dev/null &"
     type: str = "reboot"
 
 

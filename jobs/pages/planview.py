@@ -163,7 +163,7 @@ def _step(step: dict[str, Any]) -> ShownStep:
             made.facts = [(_("From"), product["file"]), (_("Becomes"), f"{product['name']} ({product['type']})")]
         case "reboot":
             made.note = _("only if a step before asks for it") if action["only_if"] else _("always")
-            made.command = command("reboot")
+            made.command = command(action["command"])
             made.facts = [(_("Waits"), _("up to %(time)s until it is back") % {"time": _span(action["timeout_s"])})]
         case "request":
             made.note = _("gate, within %(time)s") % {"time": _span(action["within_s"])}
