@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.running import Console
+from tests.e2e.running import Console, start
 from tests.sshd import PASSWORD, Server
 
 PACKAGE = "/var/tmp/ascend-console/packages/console-test-no-such.rpm"
@@ -122,3 +122,24 @@ def test_a_setting_that_is_nonsense_stops_the_start_with_one_line(tmp_path: Path
     )
     assert done.returncode != 0 and "CONSOLE_PORT='eighty' is no whole number" in done.stderr
     assert done.stderr.strip().count("\n") == 0
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path):
+    console = start(tmp_path)
+    children = console.children()
+    assert set(children) == {"redis", "web", "machines", "compute", "beat", "collector"}
+    console.client.close()
+    console.process.kill()
+    console.process.wait()
+    deadline = time.monotonic() + 30
+    while (left := [name for name, pid in children.items() if runs(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == []
+
+
+def runs(pid: int) -> bool:
+    """One that has ended but was not reaped yet has no command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
