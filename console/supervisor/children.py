@@ -73,8 +73,13 @@ def stop(children: Sequence[Child]) -> None:
         child.wait_for_end()
 
 
-def watch(ground: list[Child], children: list[Child], finished: Callable[[], bool]) -> None:
-    """Tend them all until TERM, Ctrl-C or ``finished()``; the ``ground`` that the others stand on is stopped last."""
+def watch(
+    ground: list[Child], children: list[Child], finished: Callable[[], bool], stopping_now: Callable[[], None]
+) -> None:
+    """Tend them all until TERM, Ctrl-C or ``finished()``; the ``ground`` that the others stand on is stopped last.
+
+    ``stopping_now()`` is called before the first one is stopped.
+    """
     stopping = False
 
     def end(*_: object) -> None:
@@ -89,5 +94,6 @@ def watch(ground: list[Child], children: list[Child], finished: Callable[[], boo
                 child.tend()
             time.sleep(0.2)
     finally:
+        stopping_now()
         stop(children)
         stop(ground)

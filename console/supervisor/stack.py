@@ -46,7 +46,10 @@ def prepare() -> None:
 
 
 def run(
-    first: dict[str, list[str]] | None = None, finished: Callable[[], bool] = lambda: False, logs: Path | None = None
+    first: dict[str, list[str]] | None = None,
+    finished: Callable[[], bool] = lambda: False,
+    stopping_now: Callable[[], None] = lambda: None,
+    logs: Path | None = None,
 ) -> None:
     """Start everything and tend it until TERM, Ctrl-C or ``finished()``; ``first`` start first and stop last.
 
@@ -67,7 +70,7 @@ def run(
     if not wait_until_up():
         stop(ground)
         raise CommandError("Redis does not answer; look at REDIS_URL, or at the lines above.")
-    watch(ground, [child(name, command) for name, command in _commands().items()], finished)
+    watch(ground, [child(name, command) for name, command in _commands().items()], finished, stopping_now)
 
 
 def _commands() -> dict[str, list[str]]:

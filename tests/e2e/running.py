@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.ports import free_ports
 
 USER, PASSWORD = "ada", "a-long-test-password"
 MARKS = {
@@ -53,9 +54,7 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
 
 def start(var: Path, **settings: str) -> Console:
     """Start a console with the user ``ada`` and wait until it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_ports()
     environment = {
         **{name: value for name, value in os.environ.items() if name != "REDIS_URL"},
         "CONSOLE_VAR": str(var),

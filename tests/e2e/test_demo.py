@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_ports
+
 STAGES = [
     "enroll", "probe", "preflight", "depot", "install-os-packages", "install-driver", "install-cann",
     "convert to ONNX", "quantize", "convert to OM", "package-image", "rollout", "ask",
@@ -33,25 +35,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         **passed_on,
         "PATH": str(tools),
         "CONSOLE_VAR": str(tmp_path_factory.mktemp("var")),
-        "CONSOLE_PORT": str(_free_ports(1)),
-        "CONSOLE_FLEET_PORT": str(_free_ports(4)),
+        "CONSOLE_PORT": str(free_ports(1)),
+        "CONSOLE_FLEET_PORT": str(free_ports(4)),
         "CONSOLE_LEASE_SECONDS": "5",
     }
-
-
-def _free_ports(count: int) -> int:
-    """The first of ``count`` free ports in a row."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = int(probe.getsockname()[1])
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as other:
-                    other.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
 
 
 def start(environment: dict[str, str]) -> subprocess.Popen[str]:
@@ -88,6 +75,7 @@ def test_a_demo_that_is_stopped_in_its_rollout_goes_on_and_ends_right(environmen
     first.send_signal(signal.SIGINT)
     out, _ = first.communicate(timeout=60)
     assert first.returncode == 1 and "Traceback" not in out, out
+    assert out.splitlines()[-1] == "CommandError: the demo was stopped before its end; start it again to go on."
     out = finish(start(environment), 240)
     assert "Traceback" not in out
     report = report_of(environment)
@@ -112,6 +100,8 @@ def test_a_demo_that_ended_is_started_again_and_asks_what_serves(environment):
 
 def test_a_port_that_is_taken_is_named_before_anything_starts(environment):
     with socket.socket() as taken:
+        # The links of the demo before have ended a moment ago.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", int(environment["CONSOLE_FLEET_PORT"]) + 1))
         taken.listen()
         out, _ = (process := start(environment)).communicate(timeout=60)

@@ -25,6 +25,7 @@ from console.supervisor import stack
 MACHINES = 4
 USERNAME = "admin"
 READY_SECONDS = 60
+STOPPED = "the demo was stopped before its end; start it again to go on."
 
 
 class Command(BaseCommand):
@@ -46,9 +47,14 @@ class Command(BaseCommand):
             teller = threading.Thread(target=telling.run, name="demo", daemon=True)
             teller.start()
             fleet = folder / "fleet"
-            stack.run({"fleet": _fleet_command(fleet)}, finished=telling.ended.is_set, logs=state / "logs")
+            stack.run(
+                {"fleet": _fleet_command(fleet)},
+                finished=telling.ended.is_set,
+                stopping_now=telling.stopped.set,
+                logs=state / "logs",
+            )
             if once and not telling.ok:
-                raise CommandError(telling.failure or "the demo was stopped before its end; start it again to go on.")
+                raise CommandError(telling.failure or STOPPED)
 
 
 class Telling:
@@ -62,6 +68,7 @@ class Telling:
         self.began = time.monotonic()
         self.ledger = Ledger.open(folder / "ledger.json")
         self.ended = threading.Event()
+        self.stopped = threading.Event()
         self.ok = False
         self.failure = ""
 
@@ -72,11 +79,14 @@ class Telling:
         except DemoFailed as wrong:
             self.failure = str(wrong)
         except httpx.TransportError as wrong:
-            self.failure = f"The console did not answer: {wrong}."
+            # Ctrl-C stops the web server a moment before it stops this.
+            stopped = self.stopped.wait(2)
+            self.failure = STOPPED if stopped else f"The console did not answer: {wrong}."
         except Exception:
             traceback.print_exc()
             self.failure = "The demo itself is at fault; the lines above say where."
-        self._finish()
+        if self.failure != STOPPED:
+            self._finish()
         if self.once:
             self.ended.set()
 

@@ -31,6 +31,7 @@ from jobs.models import Job, JobStep
 from jobs.services import launch
 from jobs.states import JobState
 from tests import command_kind
+from tests.ports import free_ports
 from tests.redis_server import Redis
 
 
@@ -66,9 +67,7 @@ class Web:
 
 def start_web(port: int = 0) -> Web:
     """On a free port, or on one that was used before."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = port or free.getsockname()[1]
+    port = port or free_ports()
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "console.settings",

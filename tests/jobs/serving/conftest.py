@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from tests import tiny_model
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -21,9 +21,7 @@ class Served:
     """The server as a process of its own, with a client."""
 
     def __init__(self, folder: Path, path: tuple[Path, ...] = (), release: str = "tiny 1", grace: str = "8") -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_ports()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jobs.serving", "--model", str(folder), "--host", "127.0.0.1",
              "--port", str(self.port), "--grace", grace],
