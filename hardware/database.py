@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import close_old_connections
+from django.db import Error, InterfaceError, OperationalError, close_old_connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 # The calls are short; more threads would only be more connections.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="database")
@@ -24,3 +28,30 @@ async def on_db(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return call(*args, **kwargs)
 
     return await asyncio.get_running_loop().run_in_executor(_threads, run)
+
+
+async def on_db_until_done(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """``on_db``, again and again while the database is away; for calls that may be made twice.
+
+    A commit whose answer was lost may have been done: the call is made again all the same.
+    """
+    pause, told = 0.2, False
+    while True:
+        try:
+            return await on_db(call, *args, **kwargs)
+        except Error as wrong:
+            if not is_away(wrong):
+                raise
+            if not told:
+                log.warning("the database is away (%s); what was to be written is tried again", wrong)
+            told = True
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5)
+
+
+def is_away(wrong: BaseException) -> bool:
+    """Whether a database error is none of the statement's: locked, full, restarted, or the connection was dropped."""
+    if not isinstance(wrong, OperationalError | InterfaceError):
+        return False
+    # SQLite says "no such table" by the same class.
+    return getattr(wrong.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 
-from hardware.database import on_db
+from hardware.database import on_db, on_db_until_done
 from hardware.inventory.services import probe
 from hardware.ssh import runs
 from hardware.ssh.command import execute
 from hardware.ssh.endpoint import Endpoint
-from hardware.ssh.errors import LinkLost, MachineRebooted, SSHFailure, Unreachable
+from hardware.ssh.errors import CommandTimeout, LinkLost, MachineRebooted, SSHFailure, Unreachable
 from hardware.ssh.follow import Finished, follow
 from hardware.ssh.pool import Pool
 from hardware.ssh.transfer import fetch, send
@@ -41,6 +41,8 @@ BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 # A machine that never answered is given up sooner than one whose link was cut.
 FIRST_CONTACT_SECONDS = 5
 ASK_AGAIN_SECONDS = 60
+# The shortest command there is takes no longer, however busy the machine.
+ANSWER_SECONDS = 10
 # How much of a command line's output is searched for its report.
 REPORT_BYTES = 4 << 20
 
@@ -52,6 +54,8 @@ class Actions:
 
     def __init__(self, pool: Pool, lease: Lease, kind: Kind, stop: asyncio.Event, turns: asyncio.Semaphore) -> None:
         """``turns`` lets few commands at a time run on the console itself."""
+        # Machines that this job was linked to once, by id: a link to them that is cut is waited for.
+        self.reached: set[int | None] = set()
         self.pool = pool
         self.lease = lease
         self.kind = kind
@@ -64,56 +68,67 @@ class Actions:
         source = f"local:{row.run_id}:{self.lease.attempt}"
 
         async def on_chunk(offset: int, data: bytes) -> None:
-            await on_db(logbook.append, self.lease, row, source, offset, data)
+            await on_db_until_done(logbook.append, self.lease, row, source, offset, data)
 
         async with self.turns, work_folder(row.run_id, action.inputs) as folder:
             status, late = await execute_locally(action.arguments, folder, on_chunk, self.stop, action.timeout_s)
-            log = await on_db(logbook.tail, source, REPORT_BYTES)
-            row.exit_status, row.log_sha256 = status, await on_db(logbook.sha256, source)
+            log = await on_db_until_done(logbook.tail, source, REPORT_BYTES)
+            row.exit_status, row.log_sha256 = status, await on_db_until_done(logbook.sha256, source)
             if self.stop.is_set():
                 raise CancelRequested
             if late:
                 raise _too_late("the console", row.title, action.timeout_s)
             result = await asyncio.to_thread(self.kind.judge, step, status, log)
             report = report_of(log)
-            made = await on_db(keep, self.lease.job_id, folder, action.products)
+            made = await on_db_until_done(keep, self.lease.job_id, folder, action.products)
             return {**result, "report": report, "artifacts": made}
 
     async def run(self, row: JobStep, step: Step, action: RunCommand, endpoint: Endpoint) -> dict[str, Any]:
         """Start or attach to the run, store its log, judge its end."""
         while True:
-            run_id = row.run_id
-            started = await self._patiently(row, partial(runs.start, self.pool, endpoint, run_id, action.command))
-            await on_db(move, self.lease, row, StepState.RUNNING, boot_id=started.boot_id)
+            # A run that is known to have been started is only ever followed: its folder may have been removed since.
+            if not row.boot_id:
+                await self._start(row, action, endpoint)
             try:
                 finished = await self._follow(row, action, endpoint)
                 break
             except MachineRebooted as wrong:
                 if not action.repeatable:
                     raise Interrupted(wrong.code, str(wrong), wrong.mend) from wrong
-                await on_db(move, self.lease, row, StepState.RUNNING, run_id=f"{row.run_id}r")
+                again = partial(move, self.lease, row, StepState.RUNNING, run_id=f"{row.run_id}r", boot_id="")
+                await on_db_until_done(again)
         source = f"run:{row.run_id}"
-        log = await on_db(logbook.tail, source)
+        log = await on_db_until_done(logbook.tail, source)
         row.exit_status, row.log_sha256 = finished.exit_status, finished.log_sha256
         if self.stop.is_set():
             raise CancelRequested
         return self.kind.judge(step, finished.exit_status, log)
 
+    async def _start(self, row: JobStep, action: RunCommand, endpoint: Endpoint) -> None:
+        if self.stop.is_set():
+            look = partial(runs.inspect, self.pool, endpoint, row.run_id)
+            there = await self._patiently(row, look, detached=True)
+            if not there.started:
+                raise CancelRequested
+        start = partial(runs.start, self.pool, endpoint, row.run_id, action.command)
+        started = await self._patiently(row, start, detached=True)
+        await on_db_until_done(move, self.lease, row, StepState.RUNNING, boot_id=started.boot_id)
+
     async def _follow(self, row: JobStep, action: RunCommand, endpoint: Endpoint) -> Finished:
         source = f"run:{row.run_id}"
 
         async def on_chunk(offset: int, data: bytes) -> None:
-            await on_db(logbook.append, self.lease, row, source, offset, data)
+            await on_db_until_done(logbook.append, self.lease, row, source, offset, data)
 
         async def on_link(up: bool) -> None:
-            await on_db(move, self.lease, row, StepState.RUNNING if up else StepState.UNREACHABLE)
+            await on_db_until_done(move, self.lease, row, StepState.RUNNING if up else StepState.UNREACHABLE)
 
         following = asyncio.create_task(
             follow(
                 self.pool,
                 endpoint,
                 row.run_id,
-                after=await on_db(logbook.stored, source),
+                after=await on_db_until_done(logbook.stored, source),
                 on_chunk=on_chunk,
                 on_link=on_link,
                 patience=settings.LINK_PATIENCE_SECONDS,
@@ -124,7 +139,8 @@ class Actions:
             await asyncio.wait({following, stopping}, timeout=action.timeout_s, return_when=asyncio.FIRST_COMPLETED)
             late = not following.done() and not stopping.done()
             if not following.done():
-                await runs.cancel(self.pool, endpoint, row.run_id)
+                cancel = partial(runs.cancel, self.pool, endpoint, row.run_id)
+                await self._patiently(row, cancel, detached=True)
             finished = await following
             if late:
                 raise _too_late(endpoint.name, row.title, action.timeout_s)
@@ -173,7 +189,7 @@ class Actions:
         """Tell once a second how far a transfer is; a failure to tell is no failure of the transfer."""
         while True:
             await asyncio.sleep(1)
-            with suppress(DatabaseError, LeaseLost):
+            with suppress(Error, LeaseLost):
                 await on_db(note_progress, self.lease, row, done[0] / max(total, 1))
 
     async def fetch(self, row: JobStep, action: FetchArtifact, endpoint: Endpoint) -> dict[str, Any]:
@@ -181,30 +197,36 @@ class Actions:
         async with work_folder(row.run_id, {}) as folder:
             product = replace(action.product, file=Path(action.product.file).name)
             await self._patiently(row, lambda: fetch(self.pool, endpoint, action.product.file, folder / product.file))
-            return {"artifacts": await on_db(keep, self.lease.job_id, folder, [product])}
+            return {"artifacts": await on_db_until_done(keep, self.lease.job_id, folder, [product])}
 
-    async def _patiently(self, row: JobStep, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try again while the link is cut: as long as the site's patience if it was up before, else a moment only."""
+    async def _patiently(self, row: JobStep, attempt: Callable[[], Awaitable[T]], *, detached: bool = False) -> T:
+        """Try again while the link is cut: as long as the site's patience if it was up before, else a moment only.
+
+        A command that gives no answer may be a link that swallows what is sent. ``detached``: the attempt deals with a
+        run, which a stop must not leave alone once it may have begun.
+        """
         began: float | None = None
-        was_up = False
         pause = 0.5
         while True:
             try:
                 result = await attempt()
-            except (LinkLost, Unreachable) as wrong:
+            except (LinkLost, Unreachable, CommandTimeout) as wrong:
                 now = time.monotonic()
                 began = now if began is None else began
-                was_up = was_up or isinstance(wrong, LinkLost)
+                if not isinstance(wrong, Unreachable):
+                    self.reached.add(row.machine_id)
+                was_up = row.machine_id in self.reached
                 if now - began > (settings.LINK_PATIENCE_SECONDS if was_up else FIRST_CONTACT_SECONDS):
                     raise
-                if self.stop.is_set():
+                if self.stop.is_set() and not (detached and was_up):
                     raise CancelRequested from wrong
-                await on_db(move, self.lease, row, StepState.UNREACHABLE)
+                await on_db_until_done(move, self.lease, row, StepState.UNREACHABLE)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10)
                 continue
+            self.reached.add(row.machine_id)
             if began is not None:
-                await on_db(move, self.lease, row, StepState.RUNNING)
+                await on_db_until_done(move, self.lease, row, StepState.RUNNING)
             return result
 
     async def reboot(
@@ -215,7 +237,7 @@ class Actions:
             return {"skipped": True}
         if not row.boot_id:
             before = (await self._patiently(row, lambda: execute(self.pool, endpoint, BOOT_ID))).stdout.strip()
-            await on_db(move, self.lease, row, StepState.RUNNING, boot_id=before)
+            await on_db_until_done(move, self.lease, row, StepState.RUNNING, boot_id=before)
         deadline = time.monotonic() + action.timeout_s
         asked: float | None = None
         while time.monotonic() < deadline:
@@ -240,6 +262,7 @@ class Actions:
         deadline = time.monotonic() + action.within_s
         last = "no answer"
         while True:
+            asked = time.monotonic()
             try:
                 status, answer = await http_request(
                     self.pool,
@@ -258,16 +281,36 @@ class Actions:
                 last = ", ".join([last, *wrong])
             except SSHFailure as failure:
                 last = str(failure)
+                if await self._was_cut(row, endpoint) or isinstance(failure, LinkLost):
+                    # The service is not to blame, and its time does not run meanwhile.
+                    deadline += time.monotonic() - asked
             except ValueError:
                 last = "the answer is no JSON"
             if time.monotonic() > deadline or self.stop.is_set():
-                asked = f"{action.method} {action.path} on port {action.port}"
+                what = f"{action.method} {action.path} on port {action.port}"
                 raise JobFailed(
                     "gate-failed",
-                    f"{endpoint.name}: {asked} was not right in time: {last}.",
+                    f"{endpoint.name}: {what} was not right in time: {last}.",
                     "Look at the log of the service on the machine.",
                 )
             await asyncio.sleep(0.5)
+
+    async def _was_cut(self, row: JobStep, endpoint: Endpoint) -> bool:
+        """Whether the machine itself gave no answer; returns when it does."""
+        asked = 0
+
+        async def answers() -> None:
+            nonlocal asked
+            asked += 1
+            try:
+                await execute(self.pool, endpoint, "true", timeout=ANSWER_SECONDS)
+            except CommandTimeout:
+                # The link swallows what is sent.
+                self.pool.forget(endpoint)
+                raise
+
+        await self._patiently(row, answers)
+        return asked > 1
 
     async def facts(self, row: JobStep, expect: dict[str, Any]) -> dict[str, Any]:
         """Probe, store the facts, hold them against what is expected."""

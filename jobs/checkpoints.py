@@ -27,8 +27,6 @@ def move(lease: Lease, step: JobStep, state: StepState, then: Callable[[], None]
         values["ended_at"] = now
     with fenced(lease):
         JobStep.objects.filter(pk=step.pk).update(state=state, **values)
-        for name, value in {"state": state, **values}.items():
-            setattr(step, name, value)
         announce(
             f"job:{lease.job_id}",
             "step",
@@ -36,12 +34,15 @@ def move(lease: Lease, step: JobStep, state: StepState, then: Callable[[], None]
             key=step.key,
             state=state,
             machine=step.machine.name if step.machine else None,
-            failure=step.failure,
+            failure=values.get("failure", step.failure),
         )
         if state == StepState.RUNNING and "started_at" in values:
             _record_start(lease, step)
         if then is not None:
             then()
+    # Not before the commit: a call that failed there is made again with the step as it was.
+    for name, value in {"state": state, **values}.items():
+        setattr(step, name, value)
 
 
 def _record_start(lease: Lease, step: JobStep) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 
 from celery import current_app
-from django.db.models import Q
-from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from jobs.leases import unheld
 from jobs.models import Job
-from jobs.states import HELD, UNSTARTED
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +23,7 @@ def wake(job_id: int, queue: str) -> None:
 
 def reconcile() -> list[int]:
     """Wake workers for every job that nobody works on; returns their ids."""
-    idle = Q(state__in=UNSTARTED) | Q(state__in=HELD, lease_until__lt=timezone.now())
-    found = list(Job.objects.filter(idle).order_by("pk").values_list("pk", "queue"))
+    found = list(Job.objects.filter(unheld()).order_by("pk").values_list("pk", "queue"))
     for job_id, queue in found:
         wake(job_id, queue)
     return [job_id for job_id, _ in found]

@@ -1,4 +1,7 @@
-"""Who may work on a job: conditional updates, never select-then-save."""
+"""Who may work on a job: conditional updates, never select-then-save.
+
+Leases are reckoned by the database's clock: it is one for all workers, however wrong their own clocks are.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from hardware.events import announce
@@ -17,6 +22,9 @@ from jobs.failures import LeaseLost
 from jobs.locks import acquire
 from jobs.models import Job
 from jobs.states import HELD, UNSTARTED, JobState
+
+# No worker is set to hold one for longer: a lease that goes beyond was made before the database's clock was set back.
+LONGEST_LEASE_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,17 @@ class Lease:
     attempt: int
 
 
+def unheld() -> Q:
+    """Jobs that nobody works on: not begun, or their worker's lease ran out."""
+    beyond = Now() + timedelta(seconds=LONGEST_LEASE_SECONDS)
+    ran_out = Q(lease_until__lt=Now()) | Q(lease_until__gt=beyond)
+    return Q(state__in=UNSTARTED) | Q(state__in=HELD) & ran_out
+
+
+def _until() -> Combinable:
+    return Now() + timedelta(seconds=settings.LEASE_SECONDS)
+
+
 def claim(job_id: int, owner: str) -> Lease | None:
     """Take a job that nobody holds, or whose holder's lease ran out; ``None`` when there is nothing to take.
 
@@ -36,9 +55,8 @@ def claim(job_id: int, owner: str) -> Lease | None:
     """
     now = timezone.now()
     with transaction.atomic():
-        free = Q(state__in=UNSTARTED) | Q(state__in=HELD, lease_until__lt=now)
-        claimed = Job.objects.filter(free, pk=job_id).update(
-            attempt=F("attempt") + 1, lease_owner=owner, lease_until=now + timedelta(seconds=settings.LEASE_SECONDS)
+        claimed = Job.objects.filter(unheld(), pk=job_id).update(
+            attempt=F("attempt") + 1, lease_owner=owner, lease_until=_until()
         )
         if not claimed:
             return None
@@ -63,10 +81,9 @@ def fenced(lease: Lease) -> Iterator[None]:
     Raises ``LeaseLost`` before anything is written when another worker has taken the job.
     """
     with transaction.atomic():
-        until = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
         mine = Job.objects.filter(
             pk=lease.job_id, attempt=lease.attempt, lease_owner=lease.owner, state__in=HELD
-        ).update(lease_until=until)
+        ).update(lease_until=_until())
         if not mine:
             raise LeaseLost(f"job {lease.job_id}: attempt {lease.attempt} is no longer the current one")
         yield
@@ -74,7 +91,7 @@ def fenced(lease: Lease) -> Iterator[None]:
 
 def give_up_leases(owner: str) -> None:
     """End the leases of a worker that has stopped: its jobs may be taken over now."""
-    Job.objects.filter(lease_owner=owner, state__in=HELD).update(lease_until=timezone.now())
+    Job.objects.filter(lease_owner=owner, state__in=HELD).update(lease_until=Now())
 
 
 def renew(lease: Lease) -> bool:

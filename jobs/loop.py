@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 from functools import lru_cache
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from jobs.leases import give_up_leases
 from jobs.runner import Runner
 
 log = logging.getLogger(__name__)
+_making = threading.Lock()
 OWNER = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
@@ -48,7 +50,10 @@ def _loop() -> WorkLoop:
 
 def submit(job_id: int) -> None:
     """Hand a job to this process's loop and return."""
-    _loop().submit(job_id)
+    # Several threads may take the first jobs at once: they must not make a loop each.
+    with _making:
+        loop = _loop()
+    loop.submit(job_id)
 
 
 def leave() -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db import DatabaseError
-
-from hardware.database import on_db
+from hardware.database import is_away, on_db_until_done
 from hardware.ssh import runs
 from hardware.ssh.errors import SSHFailure
 from hardware.ssh.pool import Pool
@@ -32,6 +30,8 @@ BEAT_SECONDS = 2
 # Commands on the console itself take all the processors they can get.
 LOCAL_COMMANDS = 1
 
+T = TypeVar("T")
+
 
 class Runner:
     """Takes jobs for one worker process. ``owner`` names it in leases."""
@@ -43,7 +43,7 @@ class Runner:
 
     async def run(self, job_id: int) -> bool:
         """Carry a job out from its first undone step; ``False`` when somebody else has it."""
-        lease = await on_db(claim, job_id, self.owner)
+        lease = await on_db_until_done(claim, job_id, self.owner)
         if lease is None:
             return False
         stop = asyncio.Event()
@@ -61,22 +61,22 @@ class Runner:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                if await on_db(renew, lease):
+                if await on_db_until_done(renew, lease):
                     stop.set()
             except LeaseLost:
                 work.cancel()
                 return
-            except DatabaseError:
-                # A database that is away for a moment costs a beat, not the job: the fence decides, not this loop.
-                continue
 
     async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
         try:
             failure = await self._stages(lease, stop)
         except LeaseLost:
             raise
-        except Exception:
-            await on_db(
+        except Exception as wrong:
+            if is_away(wrong):
+                # No fault of the console's: whoever takes the job next goes on from here.
+                raise
+            await on_db_until_done(
                 end,
                 lease,
                 JobState.ERRORED,
@@ -85,21 +85,23 @@ class Runner:
             )
             return
         if stop.is_set():
-            await on_db(end, lease, JobState.CANCELLED)
+            await on_db_until_done(end, lease, JobState.CANCELLED, failure)
         elif isinstance(failure, Interrupted):
-            await on_db(end, lease, JobState.INTERRUPTED, failure)
+            await on_db_until_done(end, lease, JobState.INTERRUPTED, failure)
         elif failure is not None:
-            await on_db(end, lease, JobState.FAILED, failure)
+            await on_db_until_done(end, lease, JobState.FAILED, failure)
         else:
-            await on_db(_succeed, lease)
+            await on_db_until_done(_succeed, lease)
 
     async def _stages(self, lease: Lease, stop: asyncio.Event) -> JobFailed | None:
-        job, steps = await on_db(_load, lease.job_id)
+        job, steps = await on_db_until_done(_load, lease.job_id)
+        if job.state == JobState.CANCELLING:
+            stop.set()
         actions = Actions(self.pool, lease, registry.get(job.kind), stop, self.turns)
         turns = asyncio.Semaphore(LANES)
         for _, stage in groupby(steps, key=lambda step: step.stage):
             lanes = [list(lane) for _, lane in groupby(stage, key=lambda step: step.lane)]
-            failures = await asyncio.gather(*(self._lane(lease, actions, lane, turns) for lane in lanes))
+            failures = await _together([self._lane(lease, actions, lane, turns) for lane in lanes])
             failed = [failure for failure in failures if failure is not None]
             if failed or stop.is_set():
                 return failed[0] if failed else None
@@ -119,31 +121,37 @@ class Runner:
         for row in steps:
             if row.state in DONE_STEPS:
                 results[row.key] = row.result
+                actions.reached.add(row.machine_id)
                 continue
             if row.state in (StepState.FAILED, StepState.INTERRUPTED):
-                return JobFailed(row.failure["code"], row.failure["cause"], row.failure["mend"])
-            if actions.stop.is_set():
+                how = Interrupted if row.state == StepState.INTERRUPTED else JobFailed
+                return how(row.failure["code"], row.failure["cause"], row.failure["mend"])
+            # A step that was under way when its worker died is stopped like one of our own.
+            resumed = row.state in (StepState.RUNNING, StepState.UNREACHABLE)
+            if row.state == StepState.CANCELLED or (actions.stop.is_set() and not resumed):
                 return None
+            if resumed:
+                actions.reached.add(row.machine_id)
             try:
-                await on_db(move, lease, row, StepState.RUNNING)
+                await on_db_until_done(move, lease, row, StepState.RUNNING)
                 result = await self._act(actions, row, results)
             except CancelRequested:
-                await on_db(move, lease, row, StepState.CANCELLED, exit_status=row.exit_status)
+                await on_db_until_done(move, lease, row, StepState.CANCELLED, **_end_of_run(row))
                 return None
             except (JobFailed, SSHFailure) as wrong:
                 failure = wrong if isinstance(wrong, JobFailed) else JobFailed(wrong.code, str(wrong), wrong.mend)
                 state = StepState.INTERRUPTED if isinstance(wrong, Interrupted) else StepState.FAILED
                 said = {"code": failure.code, "cause": failure.cause, "mend": failure.mend}
-                await on_db(move, lease, row, state, failure=said, exit_status=row.exit_status)
+                await on_db_until_done(move, lease, row, state, failure=said, **_end_of_run(row))
                 return failure
             state = StepState.SKIPPED if result.get("skipped") else StepState.SUCCEEDED
-            values = {"result": result, "exit_status": row.exit_status, "log_sha256": row.log_sha256}
-            await on_db(move, lease, row, state, then=partial(_tell_kind, actions.kind, row), **values)
+            then = partial(_tell_kind, actions.kind, row)
+            await on_db_until_done(move, lease, row, state, then=then, result=result, **_end_of_run(row))
             results[row.key] = result
             if row.action["type"] == "run" and row.machine is not None:
                 # Its log and its end are stored; a folder that can't be removed now does no harm.
                 with suppress(SSHFailure):
-                    await runs.discard(actions.pool, await on_db(row.machine.endpoint), row.run_id)
+                    await runs.discard(actions.pool, await on_db_until_done(row.machine.endpoint), row.run_id)
         return None
 
     async def _act(self, actions: Actions, row: JobStep, results: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +159,7 @@ class Runner:
         if isinstance(step.action, LocalCommand):
             return await actions.local(row, step, step.action)
         assert row.machine is not None, "only a command line has no machine"
-        endpoint = await on_db(row.machine.endpoint)
+        endpoint = await on_db_until_done(row.machine.endpoint)
         match step.action:
             case FetchArtifact():
                 return await actions.fetch(row, step.action, endpoint)
@@ -167,8 +175,23 @@ class Runner:
                 return await actions.facts(row, step.action.expect)
 
 
+async def _together(lanes: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results; when one raises, the others are stopped before it is raised here."""
+    tasks = [asyncio.create_task(lane) for lane in lanes]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _step(row: JobStep) -> Step:
     return Step.from_json({"key": row.key, "title": row.title, "action": row.action})
+
+
+def _end_of_run(row: JobStep) -> dict[str, Any]:
+    return {"exit_status": row.exit_status, "log_sha256": row.log_sha256}
 
 
 def _tell_kind(kind: Kind, row: JobStep) -> None:

@@ -17,6 +17,7 @@ class Params(serializers.Serializer[Any]):
     timeout_s = serializers.IntegerField(default=60)
     then = serializers.CharField(default="true")
     on_failure = serializers.CharField(default="")
+    repeatable = serializers.BooleanField(default=False)
 
 
 class Command(Kind):
@@ -26,8 +27,9 @@ class Command(Kind):
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         undo = [Step("undo", "Undo", RunCommand(params["on_failure"]))] if params["on_failure"] else []
+        first = RunCommand(params["command"], timeout_s=params["timeout_s"], repeatable=params["repeatable"])
         steps = [
-            Step("first", "First", RunCommand(params["command"], timeout_s=params["timeout_s"])),
+            Step("first", "First", first),
             Step("then", "Then", RunCommand(params["then"])),
         ]
         return Plan([Stage("Run", [Lane(target.name, steps, undo) for target in targets])])

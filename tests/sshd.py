@@ -59,11 +59,19 @@ class Server:
 
 
 class Proxy:
-    """A TCP proxy that the test owns: ``cut`` drops every link, ``refuse`` lets none come up."""
+    """A TCP proxy that the test owns.
+
+    ``cut`` drops every link, ``refuse`` lets none come up; ``swallow`` takes what is sent and passes nothing on, as a
+    half-open link does. ``lets`` are bytes that it passes on before it fails, one number for each time: it cuts, and at
+    the last time it does what ``last`` says.
+    """
 
     def __init__(self, port: int) -> None:
         self.target = port
         self.refuse = False
+        self.swallow = False
+        self.lets: list[int] = []
+        self.last = "cut"
         self.links: list[asyncio.StreamWriter] = []
 
     async def start(self) -> int:
@@ -80,9 +88,26 @@ class Proxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
+            if self.swallow:
+                continue
+            if self._spent(len(data)):
+                if self.lets or self.last == "cut":
+                    self.cut()
+                    return
+                self.swallow = True
+                continue
             writer.write(data)
             await writer.drain()
         writer.close()
+
+    def _spent(self, size: int) -> bool:
+        if not self.lets:
+            return False
+        self.lets[0] -= size
+        if self.lets[0] >= 0:
+            return False
+        del self.lets[0]
+        return True
 
     def cut(self) -> None:
         for link in self.links:

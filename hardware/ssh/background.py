@@ -19,6 +19,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+_making = threading.Lock()
+
+
 class Background:
     """The loop and its pool. ``name`` is the thread's, as a dump of the process shows it."""
 
@@ -48,7 +51,10 @@ class Background:
 
 def call(function: Callable[Concatenate[Pool, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """``Background.call`` on the one loop of this process."""
-    return _of_process(os.getpid()).call(function, *args, **kwargs)
+    # Threads that ask for it first at the same time get the same one: lru_cache alone would let each make its own.
+    with _making:
+        background = _of_process(os.getpid())
+    return background.call(function, *args, **kwargs)
 
 
 @lru_cache(maxsize=1)

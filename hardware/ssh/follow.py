@@ -18,6 +18,9 @@ from hardware.ssh.hostkeys import reason
 from hardware.ssh.pool import Pool
 from hardware.ssh.supervisor import RUNS_DIR
 
+# A link that held for so long is a new one when it is cut again.
+HELD_SECONDS = 2
+
 OnLink = Callable[[bool], Awaitable[None]]
 
 
@@ -51,7 +54,7 @@ async def follow(
     pause = 0.2
     linked = True
     while True:
-        before = cursor.offset
+        before, began = cursor.offset, time.monotonic()
         try:
             if not linked:
                 await pool.connection(endpoint)
@@ -66,7 +69,9 @@ async def follow(
         except (LinkLost, Unreachable, CommandTimeout) as wrong:
             cursor.drop()
             now = time.monotonic()
-            if cursor.offset > before or cut_since is None:
+            # A link that held was up, though the command had nothing to say meanwhile.
+            held = linked and now - began > HELD_SECONDS
+            if cursor.offset > before or held or cut_since is None:
                 cut_since, pause = now, 0.2
             if linked and on_link:
                 await on_link(False)
@@ -118,6 +123,8 @@ async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor
     if result.exit_status != 0 or len(parts) != 3:
         raise RunLost(endpoint.name, f"the folder of run {run_id} was removed before its end could be read.")
     finished = Finished(int(parts[0]), int(parts[1]), parts[2])
+    if finished.log_bytes < cursor.offset:
+        raise RunLost(endpoint.name, f"the log of run {run_id} was cut short: {cursor.offset} bytes of it are stored.")
     if finished.log_bytes != cursor.offset:
         raise LinkLost(endpoint.name, f"the log has {finished.log_bytes} bytes, {cursor.offset} arrived.")
     return finished

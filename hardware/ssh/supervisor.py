@@ -9,7 +9,7 @@ A run's folder, ``ROOT/RUN_ID``, mode 0700:
 ``supervisor``  pid of the shell that waits for the command
 ``pid``         pid of the command; it leads its own session, so -pid is its process group
 ``log``         stdout and stderr, one file
-``exit``        the exit status, put there last by a rename
+``exit``        the exit status, put there last by a rename; its room is taken before the command starts
 ==============  =======================================================================================
 
 A folder without the mark may be started. One with it is never started again.
@@ -36,12 +36,13 @@ cd / || exit 1
 echo $$ >"$d/supervisor"
 if [ -f "$d/env" ]; then . "$d/env"; rm -f "$d/env"; fi
 : >"$d/log"
+echo "    " >"$d/exit.new"
 setsid sh "$d/command" >>"$d/log" 2>&1 </dev/null &
 child=$!
 echo $child >"$d/pid.new"; mv -f "$d/pid.new" "$d/pid"
 wait $child
 status=$?
-until echo $status >"$d/exit.new" && mv -f "$d/exit.new" "$d/exit"; do sleep 1; done
+until printf '%-4s\n' $status 1<>"$d/exit.new" && mv -f "$d/exit.new" "$d/exit"; do sleep 1; done
 """
 
 

@@ -9,7 +9,7 @@ import asyncssh
 import h11
 
 from hardware.ssh.endpoint import Endpoint
-from hardware.ssh.errors import CommandTimeout, Unreachable
+from hardware.ssh.errors import CommandTimeout, LinkLost, Unreachable
 from hardware.ssh.pool import Pool
 
 
@@ -26,7 +26,8 @@ async def http_request(
 ) -> tuple[int, bytes]:
     """One request to 127.0.0.1:``port`` on the machine; returns status and body.
 
-    Raises ``Unreachable`` when nothing listens there, ``CommandTimeout``, and what ``Pool.connection`` raises.
+    Raises ``Unreachable`` when nothing listens there, ``LinkLost``, ``CommandTimeout``, and what ``Pool.connection``
+    raises.
     """
     connection = await pool.connection(endpoint)
     try:
@@ -49,6 +50,8 @@ async def http_request(
     except TimeoutError as wrong:
         raise CommandTimeout(endpoint.name, f"port {port} gave no answer within {timeout:g} s.") from wrong
     except (asyncssh.Error, OSError, h11.RemoteProtocolError) as wrong:
+        if connection.is_closed():
+            raise LinkLost(endpoint.name, "the SSH link was cut.") from wrong
         raise Unreachable(
             endpoint.name, f"nothing answers on its port {port}.", "Look at the log of the service on the machine."
         ) from wrong

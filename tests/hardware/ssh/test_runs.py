@@ -84,6 +84,25 @@ async def test_a_link_that_is_cut_again_and_again_leaves_neither_gap_nor_repeat(
     assert links[:2] == [False, True]
 
 
+async def test_a_link_that_is_cut_again_after_a_long_silence_has_all_of_the_patience_again(
+    server, pool, proxy, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr("hardware.ssh.follow.HELD_SECONDS", 0.3)
+    endpoint = replace(server.endpoint, port=proxy.port)
+    await runs.start(pool, endpoint, "r51", "sleep 3; echo end", root=str(tmp_path))
+    sink = Sink()
+
+    async def cut() -> None:
+        for _ in range(2):
+            await asyncio.sleep(1)
+            proxy.cut()
+
+    cutter = asyncio.create_task(cut())
+    ended = await follow(pool, endpoint, "r51", after=0, on_chunk=sink, patience=0.6, root=str(tmp_path))
+    await cutter
+    assert (ended.exit_status, sink.data) == (0, b"end\n")
+
+
 async def test_cancel_ends_the_whole_process_group(server, pool, tmp_path: Path):
     mark = tmp_path / "survivor"
     command = f"trap '' TERM; (trap '' TERM; sleep 3; touch {mark}) & echo up; wait"

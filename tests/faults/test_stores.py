@@ -1,0 +1,71 @@
+"""The stores under the engine: a database that can't be written, a Redis that dies and comes back empty."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import redis
+from django.conf import settings
+from django.db import connection
+
+from hardware.inventory.models import Machine
+from jobs.dispatch import reconcile
+from jobs.services import launch
+from tests.faults import watch
+from tests.faults.test_worker_death import start_worker
+from tests.redis_server import Redis
+from tests.worker import took
+
+
+def test_a_database_that_is_locked_for_longer_than_anyone_waits_costs_time_and_nothing_else(
+    machine: Machine, tmp_path: Path
+):
+    count, told = tmp_path / "count", tmp_path / "told"
+    job = launch("command", {"command": watch.counting(count)}, [machine], actor="ada")
+    with told.open("wb") as errors:
+        worker = start_worker(job, stderr=errors, BUSY_SECONDS="0.2", LEASE_SECONDS="60")
+    moments = [
+        lambda: watch.first(job).boot_id,
+        lambda: watch.lines(job) >= 10,
+        lambda: (watch.folder(job) / "exit").exists(),
+    ]
+
+    def waits() -> int:
+        return told.read_bytes().count(b"the database is away")
+
+    for moment in moments:
+        watch.until(moment)
+        before = waits()
+        with watch.database_locked():
+            watch.until(lambda before=before: waits() > before)
+    assert worker.wait(watch.SECONDS) == 0
+    watch.assert_whole(job, count, watch.written(), attempt=1)
+
+
+def test_a_redis_that_is_killed_and_comes_back_empty_costs_a_running_job_nothing_and_a_new_one_time(
+    machine: Machine, second: Machine, tmp_path: Path, redis_server: Redis
+):
+    count, other_count = tmp_path / "count", tmp_path / "other"
+    job = launch("command", {"command": watch.counting(count)}, [machine], actor="ada")
+
+    def break_it() -> None:
+        watch.until(lambda: watch.lines(job) >= 10)
+        redis_server.kill()
+        made.append(launch("command", {"command": watch.counting(other_count, 1)}, [second], actor="ada"))
+        watch.until(lambda: watch.lines(job) >= 30)
+        redis_server.start()
+        connection.close()
+
+    made: list = []
+    breaker = threading.Thread(target=break_it)
+    breaker.start()
+    assert took(job)
+    breaker.join()
+    watch.assert_whole(job, count, watch.written(), attempt=1)
+    (other,) = made
+    with redis.Redis.from_url(settings.REDIS_URL) as empty:
+        assert empty.llen("machines") == 0
+        assert reconcile() == [other.pk] and empty.llen("machines") == 1
+    assert took(other)
+    watch.assert_whole(other, other_count, watch.written(1), attempt=1)
