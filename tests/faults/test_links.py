@@ -21,7 +21,7 @@ from jobs.runner import Runner
 from jobs.services import cancel, launch
 from jobs.states import JobState, StepState
 from tests.faults import kinds, watch
-from tests.sshd import Proxy, Server
+from tests.sshd import Proxy
 
 # What is swallowed is noticed after four of them.
 KEEPALIVE = 0.4
@@ -30,15 +30,6 @@ KEEPALIVE = 0.4
 @pytest.fixture(autouse=True)
 def single(machine: Machine) -> None:
     kinds.register()
-
-
-@pytest.fixture
-def slow_shell(sshd: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that takes a moment to say that a command has ended."""
-    shell = tmp_path / "slow-sh"
-    shell.write_text('#!/bin/sh\n/bin/sh "$@"\nstatus=$?\nsleep 0.3\nexit $status\n')
-    shell.chmod(0o755)
-    monkeypatch.setattr(sshd, "shell", str(shell))
 
 
 class Link:

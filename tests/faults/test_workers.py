@@ -132,6 +132,22 @@ def test_a_job_that_was_to_stop_when_its_worker_died_is_stopped_by_the_next(
     assert (watch.folder(job) / "exit").exists() and not late.exists() and not then.exists()
 
 
+def test_a_job_that_was_to_stop_when_its_worker_died_between_two_steps_begins_no_other(
+    machine: Machine, slow_shell: None, tmp_path: Path
+):
+    count, then = tmp_path / "count", tmp_path / "then"
+    job = launch("command", {"command": watch.counting(count, 1), "then": f"touch {then}"}, [machine], actor="ada")
+    worker = start_worker(job)
+    watch.until(lambda: watch.first(job).state == StepState.SUCCEEDED)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    assert cancel(job, actor="ada")
+    watch.expire(job)
+    take_over(job)
+    assert job.state == JobState.CANCELLED and count.read_text() == "started\n" and not then.exists()
+    assert [step.state for step in job.steps.order_by("position")] == ["succeeded", "pending"]
+
+
 def test_a_run_whose_folder_is_gone_is_not_started_again_by_the_next_worker(machine: Machine, tmp_path: Path):
     count = tmp_path / "count"
     job = launch("command", {"command": f"echo started >>{count}; echo up; sleep 2"}, [machine], actor="ada")
