@@ -14,6 +14,7 @@ import pytest
 
 from hardware.database import on_db
 from hardware.inventory.models import FactSnapshot, Machine
+from hardware.ssh.command import execute
 from hardware.ssh.pool import Pool
 from jobs.depot.services import ingest
 from jobs.models import Job
@@ -67,12 +68,14 @@ class Link:
         self.proxy.cut()
 
 
-def on_a_bad_link(machine: Machine, job: Job, scene: Callable[[Link], Awaitable[None]]) -> Job:
+def on_a_bad_link(
+    machine: Machine, job: Job, scene: Callable[[Link], Awaitable[None]], keepalive: float = KEEPALIVE
+) -> Job:
     """Carry the job out while ``scene`` plays; the job afterwards."""
 
     @asynccontextmanager
     async def linked() -> AsyncIterator[Link]:
-        proxy, pool = Proxy(machine.port), Pool(KEEPALIVE, connect_timeout=1.5)
+        proxy, pool = Proxy(machine.port), Pool(keepalive, connect_timeout=1.5)
         machine.port = await proxy.start()
         await on_db(machine.save)
         # The job's steps meet a link that is up.
@@ -114,7 +117,14 @@ def test_a_run_goes_on_while_its_link_is_away_and_its_log_is_whole_at_the_end(
     assert then.read_text() == "then\n"
 
 
-def test_a_start_whose_answer_was_swallowed_is_found_again(machine: Machine, slow_shell: None, tmp_path: Path):
+@pytest.mark.parametrize("noticed", ["by the keepalive", "by the command's time"])
+def test_a_start_whose_answer_was_swallowed_is_found_again(
+    machine: Machine, slow_shell: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noticed: str
+):
+    keepalive = KEEPALIVE
+    if noticed == "by the command's time":
+        keepalive = 60
+        monkeypatch.setitem(execute.__kwdefaults__, "timeout", 1)
     count = tmp_path / "count"
     job = launch("command", {"command": watch.counting(count)}, [machine], actor="ada")
 
@@ -124,7 +134,7 @@ def test_a_start_whose_answer_was_swallowed_is_found_again(machine: Machine, slo
         await link.until_out_of_reach()
         link.mend()
 
-    on_a_bad_link(machine, job, scene)
+    on_a_bad_link(machine, job, scene, keepalive)
     watch.assert_whole(job, count, watch.written(), attempt=1)
 
 
