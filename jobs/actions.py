@@ -41,6 +41,7 @@ BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 # A machine that never answered is given up sooner than one whose link was cut.
 FIRST_CONTACT_SECONDS = 5
 ASK_AGAIN_SECONDS = 60
+CANCEL_AGAIN_SECONDS = 2
 # The shortest command there is takes no longer, however busy the machine.
 ANSWER_SECONDS = 10
 # How much of a command line's output is searched for its report.
@@ -138,9 +139,11 @@ class Actions:
         try:
             await asyncio.wait({following, stopping}, timeout=action.timeout_s, return_when=asyncio.FIRST_COMPLETED)
             late = not following.done() and not stopping.done()
-            if not following.done():
+            while not following.done():
+                # More than once: a command that has only just been started may not have had a process to signal.
                 cancel = partial(runs.cancel, self.pool, endpoint, row.run_id)
                 await self._patiently(row, cancel, detached=True)
+                await asyncio.wait({following}, timeout=CANCEL_AGAIN_SECONDS)
             finished = await following
             if late:
                 raise _too_late(endpoint.name, row.title, action.timeout_s)

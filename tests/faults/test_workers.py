@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
@@ -130,6 +131,22 @@ def test_a_job_that_was_to_stop_when_its_worker_died_is_stopped_by_the_next(
     assert (job.state, job.attempt) == (JobState.CANCELLED, 2)
     assert [step.state for step in job.steps.order_by("position")] == ["cancelled", "pending"]
     assert (watch.folder(job) / "exit").exists() and not late.exists() and not then.exists()
+
+
+def test_a_run_that_had_no_process_yet_when_it_was_to_stop_is_stopped_all_the_same(machine: Machine, tmp_path: Path):
+    late = tmp_path / "late"
+    job = launch("command", {"command": f"echo up; sleep 40; touch {late}"}, [machine], actor="ada")
+    worker = start_worker(job)
+    watch.until(lambda: watch.lines(job))
+    pid = watch.folder(job) / "pid"
+    hidden = pid.rename(pid.with_name("hidden"))
+    assert cancel(job, actor="ada")
+    # As long as the machine looks for a process once, and the beat that brings it the word.
+    time.sleep(5)
+    hidden.rename(pid)
+    assert worker.wait(20) == 0
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED and not late.exists()
 
 
 def test_a_job_that_was_to_stop_when_its_worker_died_between_two_steps_begins_no_other(
