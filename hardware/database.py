@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +39,7 @@ async def on_db_until_done(call: Callable[P, T], *args: P.args, **kwargs: P.kwar
     while True:
         try:
             return await on_db(call, *args, **kwargs)
-        except Error as wrong:
+        except Exception as wrong:
             if not is_away(wrong):
                 raise
             if not told:
@@ -51,7 +51,9 @@ async def on_db_until_done(call: Callable[P, T], *args: P.args, **kwargs: P.kwar
 
 def is_away(wrong: BaseException) -> bool:
     """Whether a database error is none of the statement's: locked, full, restarted, or the connection was dropped."""
-    if not isinstance(wrong, OperationalError | InterfaceError):
+    # Closing a cursor on a dropped connection raises the driver's own error, which Django does not wrap.
+    driver = connection.Database  # type: ignore[attr-defined]
+    if not isinstance(wrong, OperationalError | InterfaceError | driver.OperationalError | driver.InterfaceError):
         return False
     # SQLite says "no such table" by the same class.
-    return getattr(wrong.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
+    return getattr(wrong.__cause__ or wrong, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
