@@ -27,6 +27,7 @@ test: setup browser ## set up and run all tests
 
 bench: setup ## measure against named peers in the same run
 	$(BIN)/python -m jobs.quantization.bench
+	$(BIN)/python -m jobs.history.bench --jobs $(or $(JOBS),1000000)
 
 lint: setup ## style, types, import contracts, migrations
 	$(BIN)/ruff check .

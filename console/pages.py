@@ -16,7 +16,7 @@ from hardware.inventory.models import Machine
 from hardware.inventory.standing import Standing
 from hardware.telemetry.samples import latest
 from jobs.models import Job, JobStep
-from jobs.states import DONE_STEPS, ENDED, HELD, UNSTARTED, StepState
+from jobs.states import DONE_STEPS, HELD, UNSTARTED, StepState
 
 
 @dataclass
@@ -60,7 +60,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "running": running,
         "ended": [
             Ended(job, title(job), link("job", job.pk))
-            for job in Job.objects.filter(state__in=ENDED).order_by("-ended_at")[:5]
+            for job in Job.objects.filter(ended_at__isnull=False).defer("plan").order_by("-ended_at")[:5]
         ],
         "under_way": sum(1 for item in running if item.job.state in HELD),
     }

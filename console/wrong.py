@@ -17,7 +17,7 @@ from console.fleetmap import Site
 from hardware.inventory.standing import Row, Standing, new_job
 from jobs import registry
 from jobs.models import Job
-from jobs.states import ENDED, JobState
+from jobs.states import HELD, UNSTARTED, JobState
 
 RECENT = timedelta(hours=24)
 BAD_ENDS = (JobState.FAILED, JobState.ERRORED, JobState.INTERRUPTED)
@@ -143,7 +143,7 @@ def _readings(sites: Iterable[Site]) -> Iterable[Trouble]:
 
 def _at_work() -> dict[tuple[str, str], int]:
     """(kind, machine) -> the job of that kind that has not ended there."""
-    jobs = Job.objects.exclude(state__in=ENDED).values_list("kind", "machines__name", "pk")
+    jobs = Job.objects.filter(state__in=(*UNSTARTED, *HELD)).values_list("kind", "machines__name", "pk")
     return {(kind, name): pk for kind, name, pk in jobs if name}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, Lower
 from django.utils import timezone
 
 from jobs.states import ENDED, JobState, StepState
@@ -13,21 +15,32 @@ class Job(models.Model):
 
     ``attempt`` is the fence: it rises by one each time a worker takes the job, and a write that carries an older one is
     refused. ``log_length`` is the byte offset at which the next chunk of the job's log begins. ``once`` names the
-    act of launching: a form that is sent twice launches one job.
+    act of launching: a form that is sent twice launches one job. ``retry_of`` is the job that this one runs again.
+    ``cause`` is the failure's cause in small letters; the database keeps it, for the history's search.
+
+    The indexes are those of ``jobs.history.query``, argued in docs/decisions/0009.
     """
 
-    kind = models.CharField(max_length=40, db_index=True)
+    kind = models.CharField(max_length=40)
     params = models.JSONField(default=dict)
-    machines = models.ManyToManyField("inventory.Machine", related_name="jobs", blank=True)
+    machines = models.ManyToManyField("inventory.Machine", through="JobTarget", related_name="jobs", blank=True)
     plan = models.JSONField()
     plan_hash = models.CharField(max_length=64)
     queue = models.CharField(max_length=16)
     mutates = models.BooleanField(default=True)
-    state = models.CharField(max_length=12, choices=JobState.choices, default=JobState.QUEUED, db_index=True)
+    state = models.CharField(max_length=12, choices=JobState.choices, default=JobState.QUEUED)
     failure = models.JSONField(default=dict, blank=True)
+    cause = models.GeneratedField(
+        expression=Lower(
+            Coalesce(KeyTextTransform("cause", "failure"), models.Value("", output_field=models.TextField()))
+        ),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
     traceback = models.TextField(blank=True, default="")
     result = models.JSONField(default=dict, blank=True)
     waits_for = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="waiters")
+    retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
     created_by = models.CharField(max_length=150, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -42,7 +55,17 @@ class Job(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["state", "lease_until"], name="job_state_lease"),
+            models.Index(fields=["kind", "-id"], name="job_kind"),
+            models.Index(fields=["state", "-id"], name="job_state"),
             models.Index(fields=["created_by", "-id"], name="job_person"),
+            models.Index(fields=["kind", "state", "-id"], name="job_kind_state"),
+            models.Index(fields=["kind", "created_by", "-id"], name="job_kind_person"),
+            models.Index(fields=["state", "created_by", "-id"], name="job_state_person"),
+            models.Index(fields=["kind", "state", "created_by", "-id"], name="job_kind_state_person"),
+            models.Index(
+                fields=["-id", "kind", "state", "created_by", "cause"], condition=~models.Q(cause=""), name="job_cause"
+            ),
+            models.Index(fields=["-ended_at"], name="job_ended"),
         ]
 
     def __str__(self) -> str:
@@ -51,6 +74,23 @@ class Job(models.Model):
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+
+class JobTarget(models.Model):
+    """A machine that a job works on."""
+
+    # No index on either alone: each of the two below begins with one of them.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, db_index=False)
+    machine = models.ForeignKey("inventory.Machine", on_delete=models.CASCADE, db_index=False)
+
+    class Meta:
+        # The table that Django made for it before it had a model of its own.
+        db_table = "jobs_job_machines"
+        unique_together = [("job", "machine")]
+        indexes = [models.Index(fields=["machine", "-job"], name="jobs_of_machine")]
+
+    def __str__(self) -> str:
+        return f"{self.job} on {self.machine}"
 
 
 class JobStep(models.Model):

@@ -15,6 +15,7 @@ from hardware.inventory.api import CredentialViewSet, MachineViewSet
 from hardware.telemetry.api import MachineTelemetry
 from jobs.api import JobViewSet, KindList
 from jobs.depot.api import ArtifactViewSet
+from jobs.history.api import ExportCsv, ExportLines
 from jobs.rollout.api import ReleaseViewSet, RolloutViewSet
 
 
@@ -49,6 +50,8 @@ router.register("rollouts", Rollouts, basename="rollout")
 router.register("audit", AuditViewSet)
 
 urlpatterns = [
+    path("jobs/export.csv", ExportCsv.as_view(), name="jobs-csv"),
+    path("jobs/export.jsonl", ExportLines.as_view(), name="jobs-jsonl"),
     path("kinds/", KindList.as_view(), name="kinds"),
     path("token/", obtain_auth_token, name="token"),
     path("scenarios/support-bot/ask/", Ask.as_view(), name="support-bot-ask"),

@@ -13,7 +13,7 @@ from console.realtime.messages import FleetJobFrame, FleetMachineFrame, JobFrame
 from hardware.inventory.models import Machine
 from jobs import logbook
 from jobs.models import Job, JobStep, LogChunk
-from jobs.states import ENDED
+from jobs.states import ENDED, HELD, UNSTARTED
 
 # Bytes of log in one message: large enough to catch up fast, small enough for any client and for our memory.
 BATCH_BYTES = 256 * 1024
@@ -115,7 +115,7 @@ class FleetFeed:
 
     def everything(self) -> list[Any]:
         """What differs anywhere: at the start all of it, later what a lost wake-up would have told."""
-        open_jobs = Job.objects.exclude(state__in=ENDED)
+        open_jobs = Job.objects.filter(state__in=(*UNSTARTED, *HELD))
         missed = Job.objects.filter(pk__in=[*self._jobs]).filter(state__in=ENDED)
         return [*self._read_machines(Machine.objects.all()), *self._read_jobs([*_rows(open_jobs), *_rows(missed)])]
 

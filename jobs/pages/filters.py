@@ -1,37 +1,40 @@
-"""The history of jobs: filtered, newest first, paged by id so that a page stays the same while jobs are added."""
+"""The history's filters as its page has them, and the page of jobs that they leave."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from jobs import registry
-from jobs.models import Job
+from jobs.history.query import Query
+from jobs.history.rows import Row, read
 from jobs.states import HELD, UNSTARTED, JobState
 
 PAGE = 50
-NAMES = ("kind", "state", "machine", "person")
+NAMES = ("kind", "state", "machine", "person", "since", "until", "text")
 
 
 @dataclass
 class Page:
-    """``older`` and ``newer`` are queries of the pages beside this one, empty at the ends."""
+    """``older`` and ``newer`` are queries of the pages beside this one, empty at the ends. ``count`` is in words."""
 
-    jobs: list[Job]
+    rows: list[Row]
     older: str
     newer: str
+    count: str
 
 
 class Filters:
     """What is asked for. A value that nothing can match is kept: the page says that it hides everything."""
 
     def __init__(self, data: QueryDict) -> None:
-        self.values = {name: data.get(name, "").strip() for name in NAMES}
+        self.values = {name: data.get(name, "").strip()[:200] for name in NAMES}
         self.before = _number(data.get("before", ""))
         self.after = _number(data.get("after", ""))
 
@@ -39,56 +42,89 @@ class Filters:
     def active(self) -> dict[str, str]:
         return {name: value for name, value in self.values.items() if value}
 
+    @property
+    def link(self) -> str:
+        """The active filters as the query of an address."""
+        return urlencode(self.active)
+
     def words(self) -> str:
         """The active filters as a person reads them: ``kind: Quantize, machine: n1-03``."""
         kinds = registry.all_kinds()
-        state = self.values["state"]
+        kind = self.values["kind"]
         said = {
-            _("kind"): str(kinds[self.values["kind"]].title) if self.values["kind"] in kinds else self.values["kind"],
-            _("state"): _state(state),
+            _("kind"): str(kinds[kind].title) if kind in kinds else kind,
+            _("state"): _state(self.values["state"]),
             _("machine"): self.values["machine"],
             _("person"): self.values["person"],
+            _("from"): self.values["since"],
+            _("until"): self.values["until"],
+            _("cause"): self.values["text"],
         }
         return ", ".join(f"{name}: {value}" for name, value in said.items() if value)
 
-    def apply(self, jobs: QuerySet[Job]) -> QuerySet[Job]:
-        if self.values["kind"]:
-            jobs = jobs.filter(kind=self.values["kind"])
-        if self.values["state"] == "open":
-            # Named one by one, so that the index on the state is used: few of a million jobs are open.
-            jobs = jobs.filter(state__in=[*UNSTARTED, *HELD])
-        elif self.values["state"]:
-            jobs = jobs.filter(state=self.values["state"])
-        if self.values["machine"]:
-            jobs = jobs.filter(machines__name=self.values["machine"])
-        if self.values["person"]:
-            jobs = jobs.filter(created_by=self.values["person"])
-        return jobs
+    @property
+    def query(self) -> Query:
+        """Days are the reader's, and the last one is whole."""
+        state = self.values["state"]
+        states = tuple(map(str, (*UNSTARTED, *HELD))) if state == "open" else (state,)
+        until = _day(self.values["until"])
+        return Query(
+            kinds=_one(self.values["kind"]),
+            states=states if state else (),
+            people=_one(self.values["person"]),
+            machine=self.values["machine"],
+            since=_midnight(_day(self.values["since"])),
+            until=_midnight(until + timedelta(days=1) if until is not None and until < date.max else None),
+            text=self.values["text"],
+        )
 
     def page(self) -> Page:
         """Fifty jobs, and whether there are older and newer ones."""
-        wanted = self.apply(Job.objects.prefetch_related("machines").defer("plan", "traceback"))
+        query = self.query
         if self.after is not None:
-            found = list(reversed(wanted.filter(pk__gt=self.after).order_by("pk")[: PAGE + 1]))
-            more_newer, more_older = len(found) > PAGE, True
-            found = found[-PAGE:]
+            ids = query.ids(PAGE + 1, after=self.after)
+            more_newer, more_older = len(ids) > PAGE, True
+            ids = ids[:PAGE][::-1]
         else:
-            wanted = wanted if self.before is None else wanted.filter(pk__lt=self.before)
-            found = list(wanted.order_by("-pk")[: PAGE + 1])
-            more_newer, more_older = self.before is not None, len(found) > PAGE
-            found = found[:PAGE]
+            ids = query.ids(PAGE + 1, before=self.before)
+            more_newer, more_older = self.before is not None, len(ids) > PAGE
+            ids = ids[:PAGE]
+        whole = self.before is None and self.after is None and not more_older
+        found, more = (len(ids), False) if whole else query.count()
         return Page(
-            found,
-            older=self._query(before=found[-1].pk) if found and more_older else "",
-            newer=self._query(after=found[0].pk) if found and more_newer else "",
+            read(ids),
+            older=self._query(before=ids[-1]) if ids and more_older else "",
+            newer=self._query(after=ids[0]) if ids and more_newer else "",
+            count=in_words(found, more),
         )
 
     def _query(self, **place: Any) -> str:
         return urlencode(self.active | place)
 
 
+def in_words(found: int, more: bool) -> str:
+    """``10,000+`` where counting ended."""
+    return f"{found:,}+" if more else f"{found:,}"
+
+
+def _one(value: str) -> tuple[str, ...]:
+    return (value,) if value else ()
+
+
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _midnight(day: date | None) -> datetime | None:
+    # The first and last days of the calendar have no hour of slack beside them; no job is from then.
+    return timezone.make_aware(datetime.combine(day, time())) if day is not None and 1970 < day.year < 9999 else None
 
 
 def _state(value: str) -> str:

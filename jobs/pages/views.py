@@ -13,10 +13,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 from hardware.inventory.models import Machine
 from jobs import logtext, registry
 from jobs.depot.models import Artifact
+from jobs.history import export
+from jobs.history.query import Query
+from jobs.history.rows import Row
 from jobs.kind import Kind
 from jobs.models import Job, JobStep, MachineLock
 from jobs.pages import figures, grid, planview, timing, wording
-from jobs.pages.filters import Filters
+from jobs.pages.filters import Filters, in_words
 from jobs.services import cancel as cancel_job
 from jobs.states import ENDED, UNSTARTED, JobState, StepState
 
@@ -30,16 +33,24 @@ def history(request: HttpRequest) -> HttpResponse:
     filters = Filters(request.GET)
     page = filters.page()
     names = _titles()
+    hidden, more = (0, False) if page.rows else Query().count()
     context = {
-        "rows": [_row(job, names) for job in page.jobs],
+        "rows": [_row(row, names) for row in page.rows],
         "page": page,
         "filters": filters,
         "kinds": names,
         "states": JobState.choices,
         "machine_names": Machine.objects.values_list("name", flat=True)[:500],
-        "hidden": 0 if page.jobs else Job.objects.count(),
+        "hidden": hidden,
+        "hidden_words": in_words(hidden, more),
     }
     return render(request, "jobs/history.html", context)
+
+
+@require_GET
+def history_file(request: HttpRequest, form: str) -> StreamingHttpResponse:
+    """The whole history that the filters leave, as ``csv`` or ``jsonl``."""
+    return export.answer(Filters(request.GET).query, form, actor=request.user.get_username())
 
 
 @require_GET
@@ -164,13 +175,13 @@ def _titles() -> dict[str, str]:
     return {slug: str(kind.title) for slug, kind in registry.all_kinds().items()}
 
 
-def _row(found: Job, names: dict[str, str]) -> dict[str, Any]:
-    machines = [machine.name for machine in found.machines.all()]
+def _row(row: Row, names: dict[str, str]) -> dict[str, Any]:
+    found = row.job
     began, ended = found.started_at, found.ended_at
     return {
         "job": found,
         "title": names.get(found.kind, found.kind),
-        "machines": machines[:3],
-        "more": max(0, len(machines) - 3),
+        "machines": row.machines[:3],
+        "more": max(0, len(row.machines) - 3),
         "span": grid.clock((ended or timezone.now()) - began) if began else "",
     }

@@ -1,0 +1,149 @@
+"""REST: the filters of the history, its pages, its export. ``/api/v1/jobs/`` and ``/api/v1/jobs/export.*`` use it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.http import StreamingHttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from jobs.history import export
+from jobs.history.query import Query
+from jobs.history.rows import Row, read
+from jobs.states import JobState
+
+# Each combination of these is a walk of its own.
+MOST_VALUES = 200
+
+
+class AskedSerializer(serializers.Serializer[Any]):
+    """The filters. Several kinds or states are separated by commas; times are ISO 8601, ``until`` is the first moment
+    that is too late. ``machines__name``, ``created_by``, ``created_at__gte``, ``created_at__lt``, ``kind__in`` and
+    ``state__in`` are older names of the same.
+    """
+
+    kind = serializers.CharField(required=False, help_text="one, or several with commas between")
+    state = serializers.CharField(required=False, help_text="one, or several with commas between")
+    machine = serializers.CharField(required=False, help_text="the name of a machine the job works on")
+    person = serializers.CharField(required=False, help_text="who launched it")
+    since = serializers.DateTimeField(required=False, help_text="created at this time or later")
+    until = serializers.DateTimeField(required=False, help_text="created before this time")
+    text = serializers.CharField(required=False, max_length=200, help_text="anywhere in the cause of its failure")
+
+    def validate_state(self, value: str) -> str:
+        unknown = sorted(set(_several(value)) - set(JobState.values))
+        if unknown:
+            raise serializers.ValidationError(f"There is no state {', '.join(unknown)}.")
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(_several(attrs.get("kind", ""))) * max(1, len(_several(attrs.get("state", "")))) > MOST_VALUES:
+            raise serializers.ValidationError(f"Ask for {MOST_VALUES} combinations of kind and state at most.")
+        return attrs
+
+
+class PagingSerializer(serializers.Serializer[Any]):
+    """``cursor`` is out of ``next`` or ``previous``; it means nothing else."""
+
+    page_size = serializers.IntegerField(required=False, default=50, min_value=1, max_value=500)
+    cursor = serializers.RegexField(r"^[ba]\d{1,18}$", required=False)
+
+
+_OLDER_NAMES = {
+    "kind__in": "kind", "state__in": "state", "machines__name": "machine", "created_by": "person",
+    "created_at__gte": "since", "created_at__lt": "until",
+}  # fmt: skip
+
+
+def asked(request: Request) -> Query:
+    """The filters of a request. Raises a ``ValidationError`` that names the one that can't be read."""
+    given = {_OLDER_NAMES.get(name, name): value for name, value in request.query_params.items() if value}
+    checked = AskedSerializer(data=given)
+    checked.is_valid(raise_exception=True)
+    found = checked.validated_data
+    return Query(
+        kinds=_several(found.get("kind", "")),
+        states=_several(found.get("state", "")),
+        people=(found["person"],) if "person" in found else (),
+        machine=found.get("machine", ""),
+        since=found.get("since"),
+        until=found.get("until"),
+        text=found.get("text", ""),
+    )
+
+
+def page_of(request: Request) -> tuple[list[Row], dict[str, Any]]:
+    """The rows of the page that a request asks for, and what stands around them in the answer."""
+    query = asked(request)
+    place = PagingSerializer(data=request.query_params.dict())
+    place.is_valid(raise_exception=True)
+    size, cursor = place.validated_data["page_size"], place.validated_data.get("cursor", "")
+    at = int(cursor[1:]) if cursor else None
+    if cursor.startswith("a"):
+        ids = query.ids(size + 1, after=at)
+        newer, older = len(ids) > size, True
+        ids = ids[:size][::-1]
+    else:
+        ids = query.ids(size + 1, before=at)
+        newer, older = at is not None, len(ids) > size
+        ids = ids[:size]
+    count, more = (len(ids), False) if at is None and not older else query.count()
+    return read(ids), {
+        "next": _link(request, f"b{ids[-1]}") if ids and older else None,
+        "previous": _link(request, f"a{ids[0]}") if ids and newer else None,
+        "count": count,
+        "count_more": more,
+    }
+
+
+class CsvErrors(JSONRenderer):
+    """Lets a client say that it accepts CSV; an error is a problem all the same."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+
+class JsonLinesErrors(JSONRenderer):
+    media_type = "application/x-ndjson"
+    format = "jsonl"
+
+
+class _Export(APIView):
+    form: ClassVar[str]
+
+    def get(self, request: Request) -> StreamingHttpResponse:
+        return export.answer(asked(request), self.form, actor=request.user.get_username())
+
+
+class ExportCsv(_Export):
+    form = "csv"
+    renderer_classes = (JSONRenderer, CsvErrors)
+
+    @extend_schema(parameters=[AskedSerializer], responses={(200, "text/csv"): str})
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """All jobs that match, newest first, as CSV; it is made while it is sent."""
+        return super().get(request)
+
+
+class ExportLines(_Export):
+    form = "jsonl"
+    renderer_classes = (JSONRenderer, JsonLinesErrors)
+
+    @extend_schema(parameters=[AskedSerializer], responses={(200, "application/x-ndjson"): str})
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """All jobs that match, newest first, as one JSON object a line; it is made while it is sent."""
+        return super().get(request)
+
+
+def _several(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value.strip() for value in text.split(",") if value.strip()))
+
+
+def _link(request: Request, cursor: str) -> str:
+    query = urlencode({**request.query_params.dict(), "cursor": cursor})
+    return request.build_absolute_uri(f"{request.path}?{query}")

@@ -1,0 +1,246 @@
+"""Which jobs match, newest first, by their ids alone; every path walks an index that ends in the job's id.
+
+The statements are written out, because at a million jobs each must have one good plan and no other: SQLite is told the
+index by name, on PostgreSQL the same index is the cheapest. What each filter costs is in docs/decisions/0009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Any
+
+from django.db import connection
+
+from hardware.inventory.models import Machine
+from jobs.models import Job
+
+# Counting ends here: a person needs no more than "10,000+".
+COUNTED = 10_000
+# Of a machine's jobs, or of those that the other filters leave: when both are more, either may be walked.
+_COMPARED = 20_000
+# Ids rise with the time of creation, but for clocks that were set back by no more than this.
+_SLACK = timedelta(hours=1)
+_END = 2**62
+# The index that holds exactly these columns and then the id.
+_INDEXES = {
+    ("kind",): "job_kind",
+    ("state",): "job_state",
+    ("created_by",): "job_person",
+    ("kind", "state"): "job_kind_state",
+    ("kind", "created_by"): "job_kind_person",
+    ("state", "created_by"): "job_state_person",
+    ("kind", "state", "created_by"): "job_kind_state_person",
+}
+
+Part = tuple[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked for; an empty filter lets everything through, several values of one filter are alternatives.
+
+    ``since`` is the first moment, ``until`` the first one that is too late. ``text`` is looked for anywhere in the
+    cause of a failure, in small or capital letters.
+    """
+
+    kinds: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    machine: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
+
+    def ids(self, limit: int, *, before: int | None = None, after: int | None = None) -> list[int]:
+        """The newest ids first, those below ``before``; with ``after`` the next ones above it, the oldest first."""
+        statement = _Statement.of(self)
+        if statement is None:
+            return []
+        return statement.ids(limit, before, after)
+
+    def count(self, bound: int = COUNTED) -> tuple[int, bool]:
+        """How many there are, and whether there are more than the ``bound`` that was counted to."""
+        statement = _Statement.of(self)
+        if statement is None:
+            return 0, False
+        if self == Query(since=self.since, until=self.until):
+            found = _count_of_time(self.since, self.until, bound + 1)
+        else:
+            found = statement.count(bound + 1)
+        return min(found, bound), found > bound
+
+    def explain(self) -> list[str]:
+        """How the database goes about it, a line a step."""
+        statement = _Statement.of(self)
+        return statement.explain() if statement is not None else []
+
+
+@dataclass
+class _Statement:
+    """A query whose names and times have become ids."""
+
+    facets: list[tuple[str, tuple[str, ...]]]
+    text: str
+    machine: int | None
+    low: int
+    high: int
+    time: Part
+
+    @classmethod
+    def of(cls, query: Query) -> _Statement | None:
+        """``None`` when nothing can match."""
+        machine = None
+        if query.machine:
+            machine = Machine.objects.filter(name=query.machine).values_list("pk", flat=True).first()
+            if machine is None:
+                return None
+        given = (("kind", query.kinds), ("state", query.states), ("created_by", query.people))
+        return cls(
+            [(name, values) for name, values in given if values], query.text, machine, *_span(query.since, query.until)
+        )
+
+    def ids(self, limit: int, before: int | None, after: int | None) -> list[int]:
+        low = self.low if after is None else max(self.low, after + 1)
+        high = self.high if before is None else min(self.high, before - 1)
+        return [row[0] for row in _run(*self._sql(low, high, limit, "ASC" if after is not None else "DESC"))]
+
+    def count(self, limit: int) -> int:
+        sql, args = self._sql(self.low, self.high, limit, "DESC")
+        return int(_run(f"SELECT COUNT(*) FROM ({sql}) AS counted", args)[0][0])
+
+    def explain(self) -> list[str]:
+        sql, args = self._sql(self.low, self.high, 50, "DESC")
+        word = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN (ANALYZE)"
+        return [str(row[-1]) for row in _run(f"{word} {sql}", args)]
+
+    def _sql(self, low: int, high: int, limit: int, order: str) -> Part:
+        if self.text:
+            return self._by_text(low, high, limit, order)
+        if self.machine is not None and self._machine_is_rarer():
+            return self._by_machine(low, high, limit, order)
+        return self._by_facets(low, high, limit, order)
+
+    def _by_facets(self, low: int, high: int, limit: int, order: str) -> Part:
+        """One walk for each combination of values, each in the order of ids; then the first of all of them."""
+        columns = tuple(name for name, _values in self.facets)
+        hint = _indexed_by(_INDEXES[columns]) if columns else ""
+        machine: Part = ("", [])
+        if self.machine is not None:
+            machine = (
+                " AND EXISTS (SELECT 1 FROM jobs_job_machines m WHERE m.job_id = j.id AND m.machine_id = %s)",
+                [self.machine],
+            )
+        same = "".join(f"j.{name} = %s AND " for name in columns)
+        walk = (
+            f"SELECT j.id FROM jobs_job AS j{hint} WHERE {same}j.id BETWEEN %s AND %s"
+            f"{self.time[0]}{machine[0]} ORDER BY j.id {order} LIMIT {limit:d}"
+        )
+        args = [
+            [*values, low, high, *self.time[1], *machine[1]] for values in product(*(v for _name, v in self.facets))
+        ]
+        if len(args) == 1:
+            return walk, args[0]
+        every = " UNION ALL ".join(f"SELECT id FROM ({walk}) AS w{number:d}" for number in range(len(args)))
+        flat = [value for each in args for value in each]
+        return f"SELECT id FROM ({every}) AS w ORDER BY id {order} LIMIT {limit:d}", flat
+
+    def _by_machine(self, low: int, high: int, limit: int, order: str) -> Part:
+        """The machine's jobs in the order of ids, each held against the other filters."""
+        matches: Part = ("", [])
+        if self.facets or self.time[0]:
+            columns = tuple(name for name, _values in self.facets)
+            hint = _indexed_by(_INDEXES[columns]) if columns else ""
+            inside, args = self._inside()
+            matches = (
+                f" AND EXISTS (SELECT 1 FROM jobs_job AS j{hint} WHERE j.id = t.job_id{inside}{self.time[0]})",
+                [*args, *self.time[1]],
+            )
+        return (
+            f"SELECT t.job_id AS id FROM jobs_job_machines AS t{_indexed_by('jobs_of_machine')} "
+            f"WHERE t.machine_id = %s AND t.job_id BETWEEN %s AND %s{matches[0]} "
+            f"ORDER BY t.job_id {order} LIMIT {limit:d}",
+            [self.machine, low, high, *matches[1]],
+        )
+
+    def _by_text(self, low: int, high: int, limit: int, order: str) -> Part:
+        """The jobs that have a cause, out of an index that holds no others."""
+        inside, args = self._inside()
+        machine: Part = ("", [])
+        if self.machine is not None:
+            machine = (
+                " AND EXISTS (SELECT 1 FROM jobs_job_machines m WHERE m.job_id = j.id AND m.machine_id = %s)",
+                [self.machine],
+            )
+        escaped = self.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return (
+            f"SELECT j.id FROM jobs_job AS j{_indexed_by('job_cause')} WHERE NOT (j.cause = '') "
+            f"AND j.id BETWEEN %s AND %s{inside} AND j.cause LIKE LOWER(%s) ESCAPE '\\'"
+            f"{self.time[0]}{machine[0]} ORDER BY j.id {order} LIMIT {limit:d}",
+            [low, high, *args, f"%{escaped}%", *self.time[1], *machine[1]],
+        )
+
+    def _inside(self) -> Part:
+        sql = "".join(f" AND j.{name} IN ({', '.join(['%s'] * len(values))})" for name, values in self.facets)
+        return sql, [value for _name, values in self.facets for value in values]
+
+    def _machine_is_rarer(self) -> bool:
+        """Whether to walk the machine's jobs: there are fewer of them than the other filters leave."""
+        if not self.facets:
+            return True
+        sql = (
+            f"SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job_machines WHERE machine_id = %s "
+            f"AND job_id BETWEEN %s AND %s LIMIT {_COMPARED:d}) AS counted"
+        )
+        mine = int(_run(sql, [self.machine, self.low, self.high])[0][0])
+        rest = _Statement(self.facets, "", None, self.low, self.high, ("", []))
+        return mine <= rest.count(mine + 1)
+
+
+def _span(since: datetime | None, until: datetime | None) -> tuple[int, int, Part]:
+    """The ids between which the jobs of a time lie, and the exact condition for the few at its edges.
+
+    Of two jobs the one with the lower id was created at most ``_SLACK`` later, so a job that is older than a time by
+    that much has no younger one below it.
+    """
+    if since is None and until is None:
+        return 0, _END, ("", [])
+    by_time = Job.objects.order_by("created_at").values_list("pk", flat=True)
+    low, high, sure_low, sure_high = 0, _END, 0, _END
+    if since is not None:
+        low = by_time.filter(created_at__lt=since - _SLACK).last() or 0
+        sure_low = by_time.filter(created_at__gte=since + _SLACK).first() or _END
+    if until is not None:
+        high = by_time.filter(created_at__gte=until + _SLACK).first() or _END
+        sure_high = by_time.filter(created_at__lt=until - _SLACK).last() or 0
+    exact, args = _moments(since, until)
+    # The ids first: the row itself is read only where they don't settle it.
+    return low, high, (f" AND (j.id BETWEEN %s AND %s OR ({exact}))", [sure_low, sure_high, *args])
+
+
+def _moments(since: datetime | None, until: datetime | None) -> Part:
+    given = [(sign, moment) for sign, moment in ((">=", since), ("<", until)) if moment is not None]
+    return (
+        " AND ".join(f"j.created_at {sign} %s" for sign, _moment in given),
+        [connection.ops.adapt_datetimefield_value(moment) for _sign, moment in given],
+    )
+
+
+def _count_of_time(since: datetime | None, until: datetime | None, limit: int) -> int:
+    """By the index of the time alone, or by whichever is the smallest: the rows with their plans stay unread."""
+    exact, args = _moments(since, until)
+    where = f" WHERE {exact}" if exact else ""
+    sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job AS j{where} LIMIT {limit:d}) AS counted"
+    return int(_run(sql, args)[0][0])
+
+
+def _indexed_by(name: str) -> str:
+    return f" INDEXED BY {name}" if connection.vendor == "sqlite" else ""
+
+
+def _run(sql: str, args: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, args)
+        return cursor.fetchall()
