@@ -148,7 +148,8 @@ def _at_work() -> dict[tuple[str, str], int]:
 
 
 def _jobs() -> Iterable[Trouble]:
-    recent = list(Job.objects.filter(created_at__gte=timezone.now() - RECENT).prefetch_related("machines")[:200])
+    by_time = Job.objects.filter(created_at__gte=timezone.now() - RECENT).order_by("-created_at")
+    recent = list(by_time.prefetch_related("machines")[:200])
     mended: set[tuple[str, str]] = set()
     for job in recent:  # newest first: what went well later has mended what went wrong before
         places = {(job.kind, machine.name) for machine in job.machines.all()} or {(job.kind, "")}

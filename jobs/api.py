@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hardware.inventory.models import Machine
-from jobs import logbook, logtext, registry
+from jobs import logbook, logtext, registry, retry
 from jobs.depot.services import Depot
 from jobs.history.api import AskedSerializer, PagingSerializer, page_of
 from jobs.kind import Target
@@ -65,6 +65,23 @@ class ListedSerializer(JobSerializer):
         return list(self.context["machines"][job.pk])
 
 
+class OneSerializer(JobSerializer):
+    """A job by itself: also which jobs ran it again."""
+
+    retries: serializers.PrimaryKeyRelatedField[Job] = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
+
+    class Meta(JobSerializer.Meta):
+        fields = [*JobSerializer.Meta.fields, "retries"]
+
+
+class RetrySerializer(serializers.Serializer[Any]):
+    """``failed`` machines are those on which not every step was done. ``params`` take the place of the job's own."""
+
+    machines = serializers.ChoiceField(["failed", "all"])
+    params = serializers.DictField(default=dict)
+    plan_hash = serializers.CharField(required=False, default="")
+
+
 class LaunchSerializer(serializers.Serializer[Any]):
     """``plan_hash`` is the hash that a dry run showed: with it, only that very plan is run."""
 
@@ -95,7 +112,7 @@ class KindSerializer(serializers.Serializer[Any]):
 
 class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
     queryset = Job.objects.prefetch_related("machines").defer("plan", "traceback")
-    serializer_class = JobSerializer
+    serializer_class = OneSerializer
     # Not a query set's filters: ``jobs.history`` finds jobs among a million.
     filter_backends = ()
 
@@ -119,25 +136,21 @@ class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
         asked = LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
-        if request.query_params.get("dry_run") in ("1", "true"):
-            made, clean = plan(given["kind"], given["params"], given["machines"])
-            kind = registry.get(given["kind"])
-            checks = {
-                machine.name: [
-                    {"code": c.code, "severity": c.severity, "reason": c.reason}
-                    for c in kind.preflight(clean, Target(machine.name, machine.read), Depot())
-                ]
-                for machine in given["machines"]
-            }
-            return Response({"plan": made.to_json(), "plan_hash": made.hash, "preflight": checks})
-        job = launch(
-            given["kind"],
-            given["params"],
-            given["machines"],
-            actor=request.user.get_username(),
-            approved_hash=given["plan_hash"],
-        )
-        return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
+        wanted = {"slug": given["kind"], "params": given["params"], "machines": given["machines"]}
+        return _planned_or_launched(request, wanted, given["plan_hash"])
+
+    @extend_schema(
+        request=RetrySerializer, responses={201: JobSerializer}, parameters=[OpenApiParameter("dry_run", bool)]
+    )
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: str) -> Response:
+        """Run an ended job again as a new one, planned anew; with ``?dry_run=1`` show that plan."""
+        earlier = self.get_object()
+        asked = RetrySerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        wanted = retry.request_of(earlier, given["machines"], given["params"])
+        return self.once(request, lambda: _planned_or_launched(request, wanted, given["plan_hash"], retry_of=earlier))
 
     @extend_schema(responses=PlanSerializer)
     @action(detail=True)
@@ -179,6 +192,25 @@ class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
         cancel(job, actor=request.user.get_username())
         job.refresh_from_db()
         return Response(JobSerializer(job).data)
+
+
+def _planned_or_launched(
+    request: Request, wanted: dict[str, Any], plan_hash: str, retry_of: Job | None = None
+) -> Response:
+    """With ``?dry_run=1`` the plan and what preflight says, else the job."""
+    if request.query_params.get("dry_run") in ("1", "true"):
+        made, clean = plan(**wanted)
+        kind = registry.get(wanted["slug"])
+        checks = {
+            machine.name: [
+                {"code": c.code, "severity": c.severity, "reason": c.reason}
+                for c in kind.preflight(clean, Target(machine.name, machine.read), Depot())
+            ]
+            for machine in wanted["machines"]
+        }
+        return Response({"plan": made.to_json(), "plan_hash": made.hash, "preflight": checks})
+    job = launch(**wanted, actor=request.user.get_username(), approved_hash=plan_hash, retry_of=retry_of)
+    return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
 
 
 class KindList(APIView):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Coalesce, Lower
+from django.db.models.functions import Coalesce, Left, Lower
 from django.utils import timezone
 
 from jobs.states import ENDED, JobState, StepState
@@ -16,7 +16,7 @@ class Job(models.Model):
     ``attempt`` is the fence: it rises by one each time a worker takes the job, and a write that carries an older one is
     refused. ``log_length`` is the byte offset at which the next chunk of the job's log begins. ``once`` names the
     act of launching: a form that is sent twice launches one job. ``retry_of`` is the job that this one runs again.
-    ``cause`` is the failure's cause in small letters; the database keeps it, for the history's search.
+    ``cause`` is how the failure's cause begins, in small letters; the database keeps it, for the history's search.
 
     The indexes are those of ``jobs.history.query``, argued in docs/decisions/0009.
     """
@@ -31,8 +31,10 @@ class Job(models.Model):
     state = models.CharField(max_length=12, choices=JobState.choices, default=JobState.QUEUED)
     failure = models.JSONField(default=dict, blank=True)
     cause = models.GeneratedField(
-        expression=Lower(
-            Coalesce(KeyTextTransform("cause", "failure"), models.Value("", output_field=models.TextField()))
+        expression=Left(
+            Lower(Coalesce(KeyTextTransform("cause", "failure"), models.Value("", output_field=models.TextField()))),
+            # PostgreSQL takes no row into an index that is longer than a third of a page.
+            400,
         ),
         output_field=models.TextField(),
         db_persist=True,

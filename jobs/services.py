@@ -43,10 +43,12 @@ def launch(
     actor: str,
     approved_hash: str = "",
     once: str = "",
+    retry_of: Job | None = None,
 ) -> Job:
     """Store a job and wake a worker. With ``approved_hash`` only that very plan is run.
 
-    With ``once``, launching again under the same name gives the job that is there and starts nothing.
+    With ``once``, launching again under the same name gives the job that is there and starts nothing. ``retry_of`` is
+    the job that it runs again (``jobs.retry``).
 
     Raises ``PlanRefused`` when the plan can't be made, or would no longer be the one that was approved.
     """
@@ -60,7 +62,7 @@ def launch(
             "plan-changed", "The plan is no longer the one that was shown.", "Look at the new plan, then run it."
         )
     try:
-        return _store(kind, made, clean, machines, actor, once)
+        return _store(kind, made, clean, machines, actor, once, retry_of)
     except IntegrityError:
         # The same launch at the same time: the other one was first.
         if once and (there := Job.objects.filter(once=once).first()) is not None:
@@ -68,7 +70,15 @@ def launch(
         raise
 
 
-def _store(kind: Kind, made: Plan, clean: dict[str, Any], machines: Sequence[Machine], actor: str, once: str) -> Job:
+def _store(
+    kind: Kind,
+    made: Plan,
+    clean: dict[str, Any],
+    machines: Sequence[Machine],
+    actor: str,
+    once: str,
+    retry_of: Job | None,
+) -> Job:
     with transaction.atomic():
         job = Job.objects.create(
             kind=kind.slug,
@@ -79,11 +89,21 @@ def _store(kind: Kind, made: Plan, clean: dict[str, Any], machines: Sequence[Mac
             mutates=kind.mutates,
             created_by=actor,
             once=once or None,
+            retry_of=retry_of,
         )
         job.machines.set(machines)
         by_name = {machine.name: machine for machine in machines}
         _store_steps(job, made, by_name)
-        audit("job.launch", f"job:{job.pk}", actor=actor, kind=kind.slug, plan=made.hash, machines=sorted(by_name))
+        again = {"retry_of": retry_of.pk} if retry_of else {}
+        audit(
+            "job.launch",
+            f"job:{job.pk}",
+            actor=actor,
+            kind=kind.slug,
+            plan=made.hash,
+            machines=sorted(by_name),
+            **again,
+        )
         announce("fleet", "job", job=job.pk, state=job.state)
         transaction.on_commit(lambda: wake(job.pk, job.queue))
     return job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
@@ -34,13 +35,17 @@ class Idempotent:
     """For a view whose POST creates. Key and creation are one transaction: a crash leaves neither.
 
     What takes time and writes nothing, such as asking a machine, a view does in ``prepare(request)``, which is called
-    before the transaction begins.
+    before the transaction begins. An action that creates gives its answer through ``once``.
     """
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.once(request, lambda: super(Idempotent, self).create(request, *args, **kwargs))  # type: ignore[misc]
+
+    def once(self, request: Request, make: Callable[[], Response]) -> Response:
+        """The answer that ``make`` gives, or the one that it gave when this key was first sent."""
         key = request.headers.get("Idempotency-Key", "")
         if not key:
-            return super().create(request, *args, **kwargs)  # type: ignore[misc]
+            return make()
         if len(key) > LONGEST_KEY:
             raise KeyTooLong
         asked = request._request
@@ -58,7 +63,7 @@ class Idempotent:
             )
             if not first:
                 return _again(entry, digest)
-            answer: Response = super().create(request, *args, **kwargs)  # type: ignore[misc]
+            answer = make()
             entry.status, entry.body = answer.status_code, JSONRenderer().render(answer.data)
             if answer.status_code >= status.HTTP_300_MULTIPLE_CHOICES or answer.status_code == status.HTTP_200_OK:
                 # Nothing was made, as with a dry run.

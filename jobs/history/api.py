@@ -84,20 +84,13 @@ def page_of(request: Request) -> tuple[list[Row], dict[str, Any]]:
     place.is_valid(raise_exception=True)
     size, cursor = place.validated_data["page_size"], place.validated_data.get("cursor", "")
     at = int(cursor[1:]) if cursor else None
-    if cursor.startswith("a"):
-        ids = query.ids(size + 1, after=at)
-        newer, older = len(ids) > size, True
-        ids = ids[:size][::-1]
-    else:
-        ids = query.ids(size + 1, before=at)
-        newer, older = at is not None, len(ids) > size
-        ids = ids[:size]
-    count, more = (len(ids), False) if at is None and not older else query.count()
-    return read(ids), {
-        "next": _link(request, f"b{ids[-1]}") if ids and older else None,
-        "previous": _link(request, f"a{ids[0]}") if ids and newer else None,
-        "count": count,
-        "count_more": more,
+    newer = cursor.startswith("a")
+    found = query.slice(size, before=None if newer else at, after=at if newer else None)
+    return read(found.ids), {
+        "next": _link(request, f"b{found.ids[-1]}") if found.ids and found.older else None,
+        "previous": _link(request, f"a{found.ids[0]}") if found.ids and found.newer else None,
+        "count": found.count,
+        "count_more": found.more,
     }
 
 

@@ -39,6 +39,17 @@ Part = tuple[str, list[Any]]
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A page of ids, newest first; whether ``newer`` and ``older`` ones are there; the count, and if it ends early."""
+
+    ids: list[int]
+    newer: bool
+    older: bool
+    count: int
+    more: bool
+
+
+@dataclass(frozen=True)
 class Query:
     """What is asked for; an empty filter lets everything through, several values of one filter are alternatives.
 
@@ -71,6 +82,20 @@ class Query:
         else:
             found = statement.count(bound + 1)
         return min(found, bound), found > bound
+
+    def slice(self, size: int, *, before: int | None = None, after: int | None = None) -> Slice:
+        """One page of ids, newest first, and what a reader wants to know around it."""
+        if after is not None:
+            ids = self.ids(size + 1, after=after)
+            return Slice(ids[:size][::-1], len(ids) > size, True, *self.count())
+        if before is None and self.text:
+            # Looking through the causes is what takes the time: once for the page and for the count.
+            ids = self.ids(COUNTED + 1)
+            return Slice(ids[:size], False, len(ids) > size, min(len(ids), COUNTED), len(ids) > COUNTED)
+        ids = self.ids(size + 1, before=before)
+        older = len(ids) > size
+        counted = (len(ids), False) if before is None and not older else self.count()
+        return Slice(ids[:size], before is not None, older, *counted)
 
     def explain(self) -> list[str]:
         """How the database goes about it, a line a step."""
@@ -216,14 +241,19 @@ def _span(since: datetime | None, until: datetime | None) -> tuple[int, int, Par
         high = by_time.filter(created_at__gte=until + _SLACK).first() or _END
         sure_high = by_time.filter(created_at__lt=until - _SLACK).last() or 0
     exact, args = _moments(since, until)
-    # The ids first: the row itself is read only where they don't settle it.
-    return low, high, (f" AND (j.id BETWEEN %s AND %s OR ({exact}))", [sure_low, sure_high, *args])
+    edges: list[tuple[int, int]] = [(low, min(sure_low, high))] if since is not None else []
+    edges += [(max(sure_high, low), high)] if until is not None else []
+    # Rows are read only at the edges, where the ids don't settle it: the other filters' indexes have no time.
+    one = f"SELECT e.id FROM jobs_job AS e WHERE e.id BETWEEN %s AND %s AND {exact}"
+    at_edge = " UNION ALL ".join([one] * len(edges))
+    values = [value for edge in edges for value in (*edge, *args)]
+    return low, high, (f" AND (j.id BETWEEN %s AND %s OR j.id IN ({at_edge}))", [sure_low, sure_high, *values])
 
 
 def _moments(since: datetime | None, until: datetime | None) -> Part:
     given = [(sign, moment) for sign, moment in ((">=", since), ("<", until)) if moment is not None]
     return (
-        " AND ".join(f"j.created_at {sign} %s" for sign, _moment in given),
+        " AND ".join(f"created_at {sign} %s" for sign, _moment in given),
         [connection.ops.adapt_datetimefield_value(moment) for _sign, moment in given],
     )
 
@@ -232,7 +262,7 @@ def _count_of_time(since: datetime | None, until: datetime | None, limit: int) -
     """By the index of the time alone, or by whichever is the smallest: the rows with their plans stay unread."""
     exact, args = _moments(since, until)
     where = f" WHERE {exact}" if exact else ""
-    sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job AS j{where} LIMIT {limit:d}) AS counted"
+    sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job{where} LIMIT {limit:d}) AS counted"
     return int(_run(sql, args)[0][0])
 
 

@@ -40,6 +40,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='job',
             name='cause',
-            field=models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Lower(django.db.models.functions.comparison.Coalesce(django.db.models.fields.json.KeyTextTransform('cause', 'failure'), models.Value('', output_field=models.TextField()))), output_field=models.TextField()),
+            field=models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Left(django.db.models.functions.text.Lower(django.db.models.functions.comparison.Coalesce(django.db.models.fields.json.KeyTextTransform('cause', 'failure'), models.Value('', output_field=models.TextField()))), 400), output_field=models.TextField()),
         ),
     ]

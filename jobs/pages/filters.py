@@ -80,22 +80,12 @@ class Filters:
 
     def page(self) -> Page:
         """Fifty jobs, and whether there are older and newer ones."""
-        query = self.query
-        if self.after is not None:
-            ids = query.ids(PAGE + 1, after=self.after)
-            more_newer, more_older = len(ids) > PAGE, True
-            ids = ids[:PAGE][::-1]
-        else:
-            ids = query.ids(PAGE + 1, before=self.before)
-            more_newer, more_older = self.before is not None, len(ids) > PAGE
-            ids = ids[:PAGE]
-        whole = self.before is None and self.after is None and not more_older
-        found, more = (len(ids), False) if whole else query.count()
+        found = self.query.slice(PAGE, before=self.before, after=self.after)
         return Page(
-            read(ids),
-            older=self._query(before=ids[-1]) if ids and more_older else "",
-            newer=self._query(after=ids[0]) if ids and more_newer else "",
-            count=in_words(found, more),
+            read(found.ids),
+            older=self._query(before=found.ids[-1]) if found.ids and found.older else "",
+            newer=self._query(after=found.ids[0]) if found.ids and found.newer else "",
+            count=in_words(found.count, found.more),
         )
 
     def _query(self, **place: Any) -> str:

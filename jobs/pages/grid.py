@@ -142,7 +142,8 @@ def faults(job: Job, steps: Sequence[JobStep]) -> list[Fault]:
             "kind": job.kind,
             "machine": [name for name in fault.machines if name] or [m.name for m in job.machines.all()],
         }
-        fault.retry_url = f"{reverse('job-new')}?{urlencode(query | forms.query(job.params), doseq=True)}"
+        query |= forms.query(job.params) | {"retry_of": job.pk}
+        fault.retry_url = f"{reverse('job-new')}?{urlencode(query, doseq=True)}"
     return list(found.values())
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 from typing import Any
+from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from hardware.inventory.models import Machine
-from jobs import registry
+from jobs import registry, retry
 from jobs.depot.services import Depot
 from jobs.failures import PlanRefused
 from jobs.kind import Kind, Target
@@ -28,14 +29,25 @@ PICKABLE = (Machine.State.READY, Machine.State.SILENT)
 def new(request: HttpRequest) -> HttpResponseBase:
     """Choose a kind; fill its form in; see the plan; run it. Only the last one changes anything.
 
-    A GET with parameters in its query shows their plan: a mend button leads straight to what it would do.
+    A GET with parameters in its query shows their plan: a mend button leads straight to what it would do. With
+    ``retry_of=ID&machines=failed`` (or ``all``) the form is filled in as it was for that job.
     """
-    asked = request.POST if request.method == "POST" else request.GET
-    slug = asked.get("kind", "")
+    data: QueryDict = request.POST if request.method == "POST" else request.GET
+    again = data.get("retry_of", "")
+    earlier = get_object_or_404(Job, pk=int(again)) if again.isascii() and again.isdigit() and len(again) < 19 else None
+    if earlier is not None and "kind" not in data:
+        data = _filled_from(earlier, "failed" if data.get("machines") == "failed" else "all")
+    slug = data.get("kind", "")
     kind = registry.all_kinds().get(slug)
     if kind is None:
         return _choose(request, slug)
-    return Draft(request, kind).answer()
+    return Draft(request, kind, data, earlier).answer()
+
+
+def _filled_from(job: Job, which: retry.Which) -> QueryDict:
+    """The form as it was filled in for that job; its secrets are typed anew."""
+    machines = [machine.name for machine in retry.machines_of(job, which)]
+    return QueryDict(urlencode({"kind": job.kind, "machine": machines} | forms.query(job.params), doseq=True))
 
 
 def _choose(request: HttpRequest, slug: str) -> HttpResponse:
@@ -50,11 +62,12 @@ def _choose(request: HttpRequest, slug: str) -> HttpResponse:
 class Draft:
     """A job that is not there yet: what was typed, and what the console says to it."""
 
-    def __init__(self, request: HttpRequest, kind: Kind) -> None:
+    def __init__(self, request: HttpRequest, kind: Kind, data: QueryDict, retry_of: Job | None) -> None:
         self.request = request
         self.kind = kind
         self.posted = request.method == "POST"
-        self.data = request.POST if self.posted else request.GET
+        self.data = data
+        self.retry_of = retry_of
         self.params = forms.params_from(kind, self.data, bare=not self.posted)
         self.names = list(dict.fromkeys(filter(None, self.data.getlist("machine"))))
         self.machines = list(Machine.objects.filter(name__in=self.names))
@@ -89,6 +102,8 @@ class Draft:
         if self.errors:
             return
         try:
+            if self.retry_of is not None:
+                retry.check(self.retry_of)
             made, clean = plan(self.kind.slug, self.params, self.machines)
             targets = [Target(machine.name, machine.read) for machine in self.machines]
             self.preflight = readiness.preflight(self.kind, clean, targets, Depot())
@@ -112,6 +127,7 @@ class Draft:
                 actor=self.request.user.get_username(),
                 approved_hash=self.data.get("plan_hash", "") or "none",
                 once=self.once,
+                retry_of=self.retry_of,
             )
         except PlanRefused as refused:
             self._refuse(refused)
@@ -144,6 +160,7 @@ class Draft:
         serving = self._serving() if self.kind.mutates else {}
         return {
             "kind": self.kind,
+            "retry_of": self.retry_of,
             "title": self.kind.title,
             "summary": self.kind.summary,
             "inputs": forms.inputs(self.kind, self.params, self.errors),

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from hardware.inventory.models import Machine
-from jobs import logtext, registry
+from jobs import logtext, registry, retry
 from jobs.depot.models import Artifact
 from jobs.history import export
 from jobs.history.query import Query
@@ -75,6 +75,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
         "sources": sources,
         "simulated": any(machine.simulated for machine in machines),
         "params": _params(found),
+        "retries": Job.objects.filter(retry_of=found).order_by("pk").values_list("pk", flat=True)[:50],
         "step_names": {
             str(step.pk): {
                 "machine": step.machine.name if step.machine else None,
@@ -90,8 +91,11 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _live(found: Job, steps: list[JobStep], *, whole: bool) -> dict[str, Any]:
     began, ended = found.started_at, found.ended_at
+    failed = retry.machines_of(found, "failed", steps)
     return {
         "job": found,
+        # Where all of them failed, running it again is the same.
+        "failed_machines": len(failed) if len(failed) < len(found.machines.all()) else 0,
         "title": _titles().get(found.kind, found.kind),
         "tables": grid.tables(steps, whole=whole),
         "timing": timing.of(steps),

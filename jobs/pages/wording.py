@@ -99,6 +99,8 @@ MENDS = (
     _("Correct the targets."),
     _("Give another version."),
     _("Look at the new plan, then run it."),
+    _("Run it again on all of them."),
+    _("Wait for its end, or cancel it; then run it again."),
     _("Take it out of the targets."),
     _("Install the driver and probe again, or take the machine out of the targets."),
 )

@@ -34,7 +34,9 @@ class Page:
     def hidden(self) -> dict[str, str]:
         """The hidden fields of the page's own form, the CSRF token left out."""
         found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', self.source)
-        return {name: html.unescape(value) for name, value in found if name in ("kind", "token", "plan_hash")}
+        return {
+            name: html.unescape(value) for name, value in found if name in ("kind", "token", "plan_hash", "retry_of")
+        }
 
     def commands(self) -> list[str]:
         """The command lines of the plan, prompt left out."""
