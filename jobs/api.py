@@ -122,7 +122,7 @@ class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
 
     @extend_schema(parameters=[AskedSerializer, PagingSerializer], responses=JobPageSerializer)
     def list(self, request: Request) -> Response:
-        """Jobs that match all filters, newest first; ``count`` ends at 10,000 (then ``count_more`` is true)."""
+        """Jobs that match all filters, newest first; ``count`` ends at a bound (then ``count_more`` is true)."""
         rows, around = page_of(request)
         names = {row.job.pk: row.machines for row in rows}
         jobs = ListedSerializer([row.job for row in rows], many=True, context={"machines": names})

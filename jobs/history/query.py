@@ -17,8 +17,9 @@ from django.db import connection
 from hardware.inventory.models import Machine
 from jobs.models import Job
 
-# Counting ends here: a person needs no more than "10,000+".
+# Counting ends here: a person needs no more than "10,000+". Where causes have to be looked through, it ends earlier.
 COUNTED = 10_000
+COUNTED_TEXT = 1_000
 # Of a machine's jobs, or of those that the other filters leave: when both are more, either may be walked.
 _COMPARED = 20_000
 # Ids rise with the time of creation, but for clocks that were set back by no more than this.
@@ -72,8 +73,14 @@ class Query:
             return []
         return statement.ids(limit, before, after)
 
-    def count(self, bound: int = COUNTED) -> tuple[int, bool]:
+    @property
+    def bound(self) -> int:
+        """Where counting ends."""
+        return COUNTED_TEXT if self.text else COUNTED
+
+    def count(self, bound: int | None = None) -> tuple[int, bool]:
         """How many there are, and whether there are more than the ``bound`` that was counted to."""
+        bound = self.bound if bound is None else bound
         statement = _Statement.of(self)
         if statement is None:
             return 0, False
@@ -90,8 +97,8 @@ class Query:
             return Slice(ids[:size][::-1], len(ids) > size, True, *self.count())
         if before is None and self.text:
             # Looking through the causes is what takes the time: once for the page and for the count.
-            ids = self.ids(COUNTED + 1)
-            return Slice(ids[:size], False, len(ids) > size, min(len(ids), COUNTED), len(ids) > COUNTED)
+            ids = self.ids(self.bound + 1)
+            return Slice(ids[:size], False, len(ids) > size, min(len(ids), self.bound), len(ids) > self.bound)
         ids = self.ids(size + 1, before=before)
         older = len(ids) > size
         counted = (len(ids), False) if before is None and not older else self.count()
@@ -175,19 +182,16 @@ class _Statement:
     def _by_machine(self, low: int, high: int, limit: int, order: str) -> Part:
         """The machine's jobs in the order of ids, each held against the other filters."""
         matches: Part = ("", [])
-        if self.facets or self.time[0]:
-            columns = tuple(name for name, _values in self.facets)
-            hint = _indexed_by(_INDEXES[columns]) if columns else ""
+        if self.facets:
+            hint = _indexed_by(_INDEXES[tuple(name for name, _values in self.facets)])
             inside, args = self._inside()
-            matches = (
-                f" AND EXISTS (SELECT 1 FROM jobs_job AS j{hint} WHERE j.id = t.job_id{inside}{self.time[0]})",
-                [*args, *self.time[1]],
-            )
+            matches = (f" AND EXISTS (SELECT 1 FROM jobs_job AS j{hint} WHERE j.id = t.job_id{inside})", args)
+        time = self.time[0].replace("j.id", "t.job_id")
         return (
             f"SELECT t.job_id AS id FROM jobs_job_machines AS t{_indexed_by('jobs_of_machine')} "
-            f"WHERE t.machine_id = %s AND t.job_id BETWEEN %s AND %s{matches[0]} "
+            f"WHERE t.machine_id = %s AND t.job_id BETWEEN %s AND %s{time}{matches[0]} "
             f"ORDER BY t.job_id {order} LIMIT {limit:d}",
-            [self.machine, low, high, *matches[1]],
+            [self.machine, low, high, *self.time[1], *matches[1]],
         )
 
     def _by_text(self, low: int, high: int, limit: int, order: str) -> Part:
@@ -244,7 +248,9 @@ def _span(since: datetime | None, until: datetime | None) -> tuple[int, int, Par
     edges: list[tuple[int, int]] = [(low, min(sure_low, high))] if since is not None else []
     edges += [(max(sure_high, low), high)] if until is not None else []
     # Rows are read only at the edges, where the ids don't settle it: the other filters' indexes have no time.
-    one = f"SELECT e.id FROM jobs_job AS e WHERE e.id BETWEEN %s AND %s AND {exact}"
+    # By the ids, not by the time, which is also open towards the other end.
+    hint = " NOT INDEXED" if connection.vendor == "sqlite" else ""
+    one = f"SELECT e.id FROM jobs_job AS e{hint} WHERE e.id BETWEEN %s AND %s AND {exact}"
     at_edge = " UNION ALL ".join([one] * len(edges))
     values = [value for edge in edges for value in (*edge, *args)]
     return low, high, (f" AND (j.id BETWEEN %s AND %s OR j.id IN ({at_edge}))", [sure_low, sure_high, *values])
