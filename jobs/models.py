@@ -18,7 +18,7 @@ class Job(models.Model):
     act of launching: a form that is sent twice launches one job. ``retry_of`` is the job that this one runs again.
     ``cause`` is how the failure's cause begins, in small letters; the database keeps it, for the history's search.
 
-    The indexes are those of ``jobs.history.query``, argued in docs/decisions/0009.
+    The indexes are those of ``jobs.history.query``, argued in docs/decisions/0010.
     """
 
     kind = models.CharField(max_length=40)

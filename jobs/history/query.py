@@ -1,7 +1,7 @@
 """Which jobs match, newest first, by their ids alone; every path walks an index that ends in the job's id.
 
 The statements are written out, because at a million jobs each must have one good plan and no other: SQLite is told the
-index by name, on PostgreSQL the same index is the cheapest. What each filter costs is in docs/decisions/0009.
+index by name, on PostgreSQL the same index is the cheapest. What each filter costs is in docs/decisions/0010.
 """
 
 from __future__ import annotations
