@@ -55,6 +55,17 @@ class Story:
             ("ask", self.ask),
         ]
 
+    def check_addresses(self) -> None:
+        """Machines that an earlier start enrolled must still be where they were. Raises ``DemoFailed``."""
+        enrolled = {one["name"]: one["port"] for one in self.client.get("/machines/", page_size=500)["results"]}
+        for machine in self.fleet:
+            name, port = machine["name"], machine["port"]
+            if enrolled.get(name, port) != port:
+                raise DemoFailed(
+                    f"{name} was enrolled on port {enrolled[name]} and now is on {port}. "
+                    "Set CONSOLE_FLEET_PORT to what it was, or begin anew in another CONSOLE_VAR."
+                )
+
     def enroll(self) -> Proof:
         """The fingerprint is compared with what the machine's own screen would show: the simulator's list."""
         first = self.fleet[0]

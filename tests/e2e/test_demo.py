@@ -98,6 +98,13 @@ def test_a_demo_that_ended_is_started_again_and_asks_what_serves(environment):
     assert "done by an earlier start" in out and all(stage["ok"] for stage in report_of(environment)["stages"])
 
 
+def test_machines_that_were_enrolled_on_other_ports_are_named_with_what_to_do(environment):
+    out, _ = (process := start({**environment, "CONSOLE_FLEET_PORT": str(free_ports(4))})).communicate(timeout=60)
+    assert process.returncode == 1, out
+    said = out.splitlines()[-1]
+    assert f"was enrolled on port {environment['CONSOLE_FLEET_PORT']}" in said and "CONSOLE_FLEET_PORT" in said
+
+
 def test_a_port_that_is_taken_is_named_before_anything_starts(environment):
     with socket.socket() as taken:
         # The links of the demo before have ended a moment ago.

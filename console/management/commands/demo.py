@@ -95,6 +95,7 @@ class Telling:
         client = self._wait_for_console()
         self._say(f"{self.address}/ · user {USERNAME} · password {self.password}")
         story = Story(client, self.ledger, fleet, self.folder, self._say)
+        story.check_addresses()
         for name, stage in story.stages():
             # The last stage asks what serves now, whatever was proved before.
             there = self.ledger.done(name) if name != "ask" else None
