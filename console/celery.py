@@ -28,4 +28,15 @@ def _live(sender: Any, **_: object) -> None:
 
 
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["jobs", "hardware.inventory", "hardware.telemetry"], related_name="tasks")
+app.autodiscover_tasks(
+    [
+        "jobs",
+        "jobs.logs",
+        "jobs.schedules",
+        "hardware.inventory",
+        "hardware.telemetry",
+        "hardware.telemetry.rollups",
+        "console.notifications",
+    ],
+    related_name="tasks",
+)

@@ -43,6 +43,14 @@ def flag(name: str, default: bool = False) -> bool:
     raise ImproperlyConfigured(f"{name}={value!r} is neither yes nor no; use 1 or 0.")
 
 
+def choice(name: str, default: str, choices: Sequence[str]) -> str:
+    """One of the words, in any case."""
+    value = (_raw(name, default) or default).lower()
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name}={value!r} is not known; use one of {', '.join(choices)}.")
+    return value
+
+
 def integer(name: str, default: int, *, low: int, high: int) -> int:
     """A whole number from ``low`` to ``high``, both included."""
     value = _raw(name, default)
@@ -65,6 +73,19 @@ def path(name: str, default: Path) -> Path:
     candidate = Path(value).expanduser()
     if not candidate.is_absolute():
         raise ImproperlyConfigured(f"{name}={value!r} is a relative path; give an absolute one.")
+    return candidate
+
+
+def file(name: str) -> Path | None:
+    """The absolute path of a file that is there, or ``None`` when unset."""
+    value = _raw(name, None)
+    if value is None:
+        return None
+    candidate = Path(value).expanduser()
+    if not candidate.is_absolute():
+        raise ImproperlyConfigured(f"{name}={value!r} is a relative path; give an absolute one.")
+    if not candidate.is_file():
+        raise ImproperlyConfigured(f"{name}={value!r} is no file; correct the path, or leave it unset.")
     return candidate
 
 

@@ -120,4 +120,5 @@ def _collector() -> Part:
     sign = collector()
     if sign is None:
         return {"ok": False, "said": "No collector samples the machines; start manage.py collect."}
-    return {"ok": True, "machines": sign["machines"], "age_s": round(time.time() - sign["at"], 1)}
+    age = round(time.time() - sign["at"], 1)
+    return {"ok": True, "collectors": sign["collectors"], "machines": sign["machines"], "age_s": age}

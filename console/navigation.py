@@ -10,17 +10,47 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
 from console.preferences import THEMES, theme
+from hardware.telemetry.alerts.finding import waiting
 from jobs.models import Job
-from jobs.states import HELD
+from jobs.states import HELD, JobState
 
 # url name, icon, words, the other pages that belong to it
 SECTIONS = (
     ("overview", "overview", _("Overview"), ()),
-    ("machines", "machines", _("Machines"), ("machine-add", "machine")),
+    (
+        "machines",
+        "machines",
+        _("Machines"),
+        (
+            "machine-add",
+            "machine",
+            "machine-changes",
+            "machine-import",
+            "machine-scan",
+            "groups",
+            "group",
+            "readiness",
+            "compatibility",
+            "compatibility-new",
+            "compatibility-entry",
+        ),
+    ),
+    (
+        "alerts",
+        "alerts",
+        _("Alerts"),
+        ("alert", "alerts-history", "alert-rules", "alert-rule", "alert-rule-new", "silences", "notifications"),
+    ),
     ("depot", "depot", _("Depot"), ()),
     ("jobs", "jobs", _("Jobs"), ("job", "job-new")),
+    ("pipelines", "rollouts", _("Pipelines"), ("pipeline", "pipeline-new")),
+    ("approvals", "shield", _("Approvals"), ("approval",)),
+    ("schedules", "cal", _("Schedules"), ("schedule", "schedule-new", "schedule-edit", "windows", "limits")),
     ("support-bot", "chat", _("Support bot"), ()),
 )
+
+# Beside a section's name: how many jobs are in one of these states.
+_COUNTED = {"jobs": HELD, "approvals": (JobState.PROPOSED,)}
 
 
 @dataclass(frozen=True)
@@ -30,6 +60,8 @@ class Section:
     words: Any
     current: bool
     count: int = 0
+    # Of what: of jobs under way, or of what waits for a person.
+    waits: bool = False
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -54,6 +86,13 @@ def _sections(request: HttpRequest) -> list[Section]:
             url = reverse(name)
         except NoReverseMatch:
             continue
-        count = Job.objects.filter(state__in=HELD).count() if name == "jobs" else 0
-        made.append(Section(url, symbol, words, here == name or here in below, count))
+        waits = name in ("approvals", "alerts")
+        made.append(Section(url, symbol, words, here == name or here in below, _count(name), waits))
     return made
+
+
+def _count(name: str) -> int:
+    if name == "alerts":
+        return waiting()
+    states = _COUNTED.get(name, ())
+    return Job.objects.filter(state__in=states).count() if states else 0

@@ -47,15 +47,28 @@ INSTALLED_APPS = [
     "rest_framework.authtoken",
     "django_filters",
     "drf_spectacular",
+    "django_celery_beat",
     "console.api",
     "console.audit",
     "console.realtime",
     "console.access",
+    "console.notifications",
     "console",
     "hardware.inventory",
+    "hardware.inventory.groups",
+    "hardware.inventory.compatibility",
+    "hardware.bmc",
     "hardware.telemetry",
+    "hardware.telemetry.rollups",
+    "hardware.telemetry.alerts",
     "jobs.depot",
     "jobs.rollout",
+    "jobs.admission",
+    "jobs.schedules",
+    "jobs.pipelines",
+    "jobs.secrets",
+    "jobs.approvals",
+    "jobs.remedies",
     "jobs",
 ]
 
@@ -147,6 +160,8 @@ CHANNEL_LAYERS = {
 # Celery spells a Redis socket differently from redis-py.
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
+# No result is kept, so beat need not have any cleared away.
+CELERY_RESULT_EXPIRES = None
 CELERY_TASK_DEFAULT_QUEUE = "machines"
 CELERY_TASK_ACKS_LATE = False
 CELERY_TIMEZONE = "UTC"
@@ -158,13 +173,48 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"max_retries": 1, "interval_start": 0, "inter
 PORT = env.integer("CONSOLE_PORT", 8080, low=1, high=65535)
 FLEET_PORT = env.integer("CONSOLE_FLEET_PORT", 2201, low=1024, high=65000)
 BIND = env.text("CONSOLE_BIND", "127.0.0.1")
+# Under which people reach the pages: links in notifications begin with it.
+URL = (env.url("CONSOLE_URL", schemes=["http", "https"]) or f"http://{BIND}:{PORT}").rstrip("/")
 LEASE_SECONDS = env.integer("CONSOLE_LEASE_SECONDS", 20, low=5, high=600)
 RECONCILE_SECONDS = env.integer("CONSOLE_RECONCILE_SECONDS", 5, low=1, high=60)
-CELERY_BEAT_SCHEDULE = {"reconcile": {"task": "jobs.reconcile", "schedule": RECONCILE_SECONDS}}
+CELERY_BEAT_SCHEDULE = {
+    "reconcile": {"task": "jobs.reconcile", "schedule": RECONCILE_SECONDS},
+    # What is due and was not woken for: schedules themselves are in the database.
+    "schedules": {"task": "jobs.schedules.sweep", "schedule": RECONCILE_SECONDS},
+    "notify": {"task": "console.notify", "schedule": RECONCILE_SECONDS},
+    "old-notifications": {"task": "console.notifications.retention", "schedule": 3600},
+    "tend-logs": {"task": "jobs.tend_logs", "schedule": 60},
+    "retention": {"task": "jobs.retention", "schedule": 600},
+    "telemetry-retention": {"task": "telemetry.retention", "schedule": 60},
+}
+# 0: for ever, as much as there is.
+LOG_DAYS = env.integer("CONSOLE_LOG_DAYS", 400, low=0, high=36500)
+LOG_BYTES = env.integer("CONSOLE_LOG_BYTES", 20 << 30, low=0, high=1 << 50)
+TELEMETRY_INTERVAL = env.integer("CONSOLE_TELEMETRY_INTERVAL", 2, low=1, high=60)
+# Days that rollups are kept; 0: for ever.
+MINUTES_DAYS = env.integer("CONSOLE_MINUTES_DAYS", 3, low=0, high=3650)
+HOURS_DAYS = env.integer("CONSOLE_HOURS_DAYS", 400, low=0, high=3650)
+# Classes that know more of a machine than its npu-smi does: ``async read(pool, endpoint, machine_name)`` gives vitals
+# by name. The collector, which knows none of them, asks each at its slow pace.
+TELEMETRY_SOURCES = ["jobs.rollout.vitals.ServingVitals"]
 LINK_PATIENCE_SECONDS = env.integer("CONSOLE_LINK_PATIENCE_SECONDS", 600, low=5, high=86400)
 DEPOT_DIR = env.path("CONSOLE_DEPOT", VAR_DIR / "depot")
+# Rows that come before those of hardware/inventory/preflight/compatibility/known.toml.
+COMPATIBILITY_FILE = env.file("CONSOLE_COMPATIBILITY")
 FIELD_KEYS_FILE = env.path("CONSOLE_FIELD_KEYS", VAR_DIR / "keys" / "fields")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+# The site's mail relay; without one there are no mails. TLS: none, starttls, or tls from the first byte.
+EMAIL_HOST = env.text("CONSOLE_SMTP_HOST")
+EMAIL_PORT = env.integer("CONSOLE_SMTP_PORT", 25, low=1, high=65535)
+EMAIL_HOST_USER = env.text("CONSOLE_SMTP_USER")
+EMAIL_HOST_PASSWORD = env.text("CONSOLE_SMTP_PASSWORD")
+_mail_tls = env.choice("CONSOLE_SMTP_TLS", "none", ["none", "starttls", "tls"])
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail_tls == "starttls", _mail_tls == "tls"
+DEFAULT_FROM_EMAIL = env.text("CONSOLE_MAIL_FROM", "console@localhost")
+# Certificate authorities of the site, in PEM, for webhooks; beside the system's.
+CA_FILE = env.text("CONSOLE_CA_FILE")
+NOTIFICATION_DAYS = env.integer("CONSOLE_NOTIFICATION_DAYS", 30, low=1, high=3650)
 
 AUTHENTICATION_BACKENDS = ["console.access.backend.PausingBackend"]
 LOGIN_URL = "login"
@@ -185,8 +235,8 @@ X_FRAME_OPTIONS = "DENY"
 # The page code reads the token from a <meta>; the cookie itself stays out of its reach.
 CSRF_COOKIE_HTTPONLY = True
 
-LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Chinese"))]
+LANGUAGE_CODE = env.choice("CONSOLE_LANGUAGE", "en", [code for code, _name in LANGUAGES])
 LOCALE_PATHS = [BASE_DIR / "console" / "locale"]
 USE_I18N = True
 TIME_ZONE = env.text("CONSOLE_TIME_ZONE", "UTC")
@@ -223,7 +273,9 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "JobStateEnum": "jobs.states.JobState",
         "StepStateEnum": "jobs.states.StepState",
+        "RuleSeverityEnum": "hardware.telemetry.alerts.models.Rule.Severity",
         "MachineStateEnum": "hardware.inventory.models.Machine.State",
+        "ApprovalStateEnum": "jobs.approvals.models.Approval.State",
     },
 }
 

@@ -14,12 +14,24 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.fleetmap import Site
+from console.notifications.models import Delivery
 from hardware.inventory.standing import Row, Standing, new_job
+from hardware.telemetry.alerts.finding import open_now, told_of
+from hardware.telemetry.alerts.grouping import lines
+from hardware.telemetry.alerts.models import Alert, Rule
 from jobs import registry
 from jobs.models import Job
+from jobs.pages.causes import cause
 from jobs.states import HELD, UNSTARTED, JobState
 
 RECENT = timedelta(hours=24)
+# Rule -> codes of preflight that say the same of a machine.
+_SAME = {
+    "npu-health": ("npus-healthy",),
+    "chip-lost": ("npus-on-bus",),
+    "versions-differ": ("driver-firmware",),
+    "disk-nearly-full": ("free-space",),
+}
 BAD_ENDS = (JobState.FAILED, JobState.ERRORED, JobState.INTERRUPTED)
 NAMED = 6
 
@@ -46,7 +58,11 @@ class Trouble:
 def troubles(fleet: Iterable[Standing], sites: Iterable[Site]) -> list[Trouble]:
     """``sites`` are the same machines with what their NPUs read last."""
     machines = list(fleet)
-    found = [*_contact(machines), *_preflight(machines), *_readings(sites), *_jobs()]
+    alerts, _silent = told_of(open_now())
+    found = [
+        *_contact(machines), *_preflight(machines), *_alerts(machines, alerts), *_readings(sites, alerts), *_jobs(),
+        *_untold(),
+    ]  # fmt: skip
     return sorted(found, key=lambda trouble: (trouble.rank, trouble.state != "failed", str(trouble.title)))
 
 
@@ -71,7 +87,7 @@ def _contact(machines: list[Standing]) -> Iterable[Trouble]:
             unprobed.append(machine.name)
     for group in silent.values():
         names = [standing.machine.name for standing in group]
-        why = group[0].machine.trouble.get("cause", "") if len(group) == 1 else group[0].trouble_mend
+        why = group[0].trouble_cause if len(group) == 1 else group[0].trouble_mend
         yield Trouble(
             1, "silent", group[0].trouble_title, why, names, button=_("Look at it"), url=_page_of(names, "silent")
         )
@@ -105,8 +121,8 @@ def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
                 if row.code == "npus-healthy" and first_things:
                     continue
                 if row.severity == "block" or (row.code, row.severity) == ("npus-healthy", "warn"):
-                    cause = json.dumps([row.code, row.severity, row.mend and [row.mend.kind, row.mend.params]])
-                    groups.setdefault(cause, []).append(row)
+                    shared = json.dumps([row.code, row.severity, row.mend and [row.mend.kind, row.mend.params]])
+                    groups.setdefault(shared, []).append(row)
     at_work = _at_work()
     for rows in groups.values():
         first, names = rows[0], [row.machine for row in rows]
@@ -129,9 +145,47 @@ def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
         )
 
 
-def _readings(sites: Iterable[Site]) -> Iterable[Trouble]:
-    """NPUs that say now that they are ill, where the last probe had not seen it yet."""
-    for row in (row for site in sites for row in site.rows):
+def _alerts(machines: list[Standing], alerts: list[Alert]) -> Iterable[Trouble]:
+    """One line a rule; without what contact or preflight says of the same machine already."""
+    by_name = {standing.machine.name: standing for standing in machines}
+    for line in lines([alert for alert in alerts if not _said_already(alert, by_name.get(alert.machine.name))]):
+        kind = registry.all_kinds().get(line.remedy.get("kind", ""))
+        mends = kind is not None and bool(line.plan_url)
+        page = link("alert", line.alerts[0].pk) if len(line.alerts) == 1 else link("alerts")
+        grave = line.rule.severity == Rule.Severity.CRITICAL
+        yield Trouble(
+            # What somebody has acknowledged comes after what nobody has.
+            (1 if grave else 2) if line.unacknowledged else 3,
+            "failed" if grave else "warning",
+            line.title,
+            next((reason.what for reason in line.known), "") or line.cause,
+            line.machines,
+            line.since,
+            _("Look at the plan") if mends else _("Look at the alerts"),
+            line.plan_url if mends else page,
+        )
+
+
+def _said_already(alert: Alert, standing: Standing | None) -> bool:
+    if standing is None:
+        return False
+    slug = alert.rule.slug
+    if slug == "machine-silent":
+        return standing.state in ("silent", "blocked")
+    codes = _SAME.get(slug, ())
+    if standing.state != "attention" or not codes:
+        return False
+    return any(
+        row.code in codes
+        for row in (*standing.blocks, *standing.warns)
+        if row.severity == "block" or row.code == "npus-healthy"
+    )
+
+
+def _readings(sites: Iterable[Site], alerts: list[Alert]) -> Iterable[Trouble]:
+    """NPUs that say now that they are ill, where neither the last probe nor an alert says it yet."""
+    told = {alert.machine.name for alert in alerts if alert.rule.slug == "npu-health"}
+    for row in (row for site in sites for row in site.rows if row.name not in told):
         ill = [cell for cell in row.cells if cell.bad and cell.load is not None]
         if ill and row.standing.state == "ready":
             worst = "failed" if any(cell.health == "failed" for cell in ill) else "warning"
@@ -139,6 +193,18 @@ def _readings(sites: Iterable[Site]) -> Iterable[Trouble]:
             page = reverse("machine", args=[row.name]) + "#npus"
             title = ngettext("%(n)s NPU is not healthy", "%(n)s NPUs are not healthy", len(ill)) % {"n": len(ill)}
             yield Trouble(2, worst, title, why, [row.name], button=_("Look at it"), url=page)
+
+
+def _untold() -> Iterable[Trouble]:
+    """News that nobody took: whoever relies on them must not believe that all is well."""
+    dead = Delivery.objects.filter(state=Delivery.State.DEAD)
+    if count := dead.count():
+        title = ngettext("%(n)s notification was not delivered", "%(n)s notifications were not delivered", count)
+        names = sorted(set(dead.values_list("destination__name", flat=True)))
+        yield Trouble(
+            2, "failed", title % {"n": count}, ", ".join(names[:NAMED]), since=dead.last().created_at,  # type: ignore[union-attr]
+            button=_("Look at them"), url=link("notifications"),
+        )  # fmt: skip
 
 
 def _at_work() -> dict[tuple[str, str], int]:
@@ -161,7 +227,7 @@ def _jobs() -> Iterable[Trouble]:
                 1 if job.state == JobState.ERRORED else 2,
                 str(job.state),
                 _("%(kind)s, job %(id)s") % {"kind": title(job), "id": job.pk},
-                job.failure.get("cause", ""),
+                cause(job.failure.get("cause", "")),
                 sorted(machine.name for machine in job.machines.all()),
                 job.ended_at,
                 _("Look at the job"),

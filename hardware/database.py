@@ -1,12 +1,17 @@
-"""The database from an event loop: short calls in a few threads, each with a connection that it keeps."""
+"""The database from an event loop: short calls in a few threads, each with a connection that it keeps.
+
+Reads go side by side. Writes of a process go through one thread (``hardware.writing``): SQLite has room for one at a
+time anyway, and who finds it taken sleeps before it looks again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
@@ -35,10 +40,15 @@ async def on_db_until_done(call: Callable[P, T], *args: P.args, **kwargs: P.kwar
 
     A commit whose answer was lost may have been done: the call is made again all the same.
     """
+    return await until_done(partial(on_db, call, *args, **kwargs))
+
+
+async def until_done(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What ``attempt`` gives, made again and again while the database is away."""
     pause, told = 0.2, False
     while True:
         try:
-            return await on_db(call, *args, **kwargs)
+            return await attempt()
         except Exception as wrong:
             if not is_away(wrong):
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,21 +20,27 @@ from hardware.inventory.services import probe
 from hardware.ssh import runs
 from hardware.ssh.command import execute
 from hardware.ssh.endpoint import Endpoint
-from hardware.ssh.errors import CommandTimeout, LinkLost, MachineRebooted, SSHFailure, Unreachable
+from hardware.ssh.errors import CommandTimeout, LinkLost, MachineRebooted, RunLost, SSHFailure, Unreachable
 from hardware.ssh.follow import Finished, follow
 from hardware.ssh.pool import Pool
 from hardware.ssh.transfer import fetch, send
 from hardware.ssh.tunnel import http_request
-from jobs import logbook
+from hardware.writing import write
+from jobs import steptime
 from jobs.checkpoints import move, note_progress
 from jobs.depot.models import blob_path
+from jobs.expectations import hold
 from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
 from jobs.kind import Kind
 from jobs.leases import Lease
 from jobs.local import execute_locally, report_of, work_folder
+from jobs.logins import prove
+from jobs.logs import logbook, reading
 from jobs.models import JobStep
-from jobs.plan import FetchArtifact, LocalCommand, Reboot, Request, RunCommand, SendArtifact, Step
+from jobs.plan import FetchArtifact, LocalCommand, LogIn, Reboot, Request, RunCommand, SendArtifact, Step
 from jobs.products import keep
+from jobs.secrets.mask import Mask, MaskedStream
+from jobs.secrets.services import pick
 from jobs.states import StepState
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
@@ -53,8 +59,18 @@ T = TypeVar("T")
 class Actions:
     """The actions of one job's steps. ``stop`` is set when the job was asked to stop."""
 
-    def __init__(self, pool: Pool, lease: Lease, kind: Kind, stop: asyncio.Event, turns: asyncio.Semaphore) -> None:
-        """``turns`` lets few commands at a time run on the console itself."""
+    def __init__(
+        self,
+        pool: Pool,
+        lease: Lease,
+        kind: Kind,
+        stop: asyncio.Event,
+        turns: asyncio.Semaphore,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """``turns`` lets few commands at a time run on the console itself. ``secrets`` are those of the job."""
+        self.secrets = secrets or {}
+        self.mask = Mask(self.secrets.values())
         # Machines that this job was linked to once, by id: a link to them that is cut is waited for.
         self.reached: set[int | None] = set()
         self.pool = pool
@@ -69,16 +85,19 @@ class Actions:
         source = f"local:{row.run_id}:{self.lease.attempt}"
 
         async def on_chunk(offset: int, data: bytes) -> None:
-            await on_db_until_done(logbook.append, self.lease, row, source, offset, data)
+            await write(logbook.append, self.lease, row, source, offset, data)
 
-        async with self.turns, work_folder(row.run_id, action.inputs) as folder:
-            status, late = await execute_locally(action.arguments, folder, on_chunk, self.stop, action.timeout_s)
-            log = await on_db_until_done(logbook.tail, source, REPORT_BYTES)
-            row.exit_status, row.log_sha256 = status, await on_db_until_done(logbook.sha256, source)
+        async with self.turns, work_folder(row.run_id, self.lease.attempt, action.inputs) as folder:
+            masked = MaskedStream(self.mask, on_chunk)
+            seconds = await steptime.left(row, action.timeout_s)
+            status, late = await execute_locally(action.arguments, folder, masked.take, self.stop, seconds)
+            await masked.flush()
+            log = await on_db_until_done(reading.tail, source, REPORT_BYTES)
+            row.exit_status, (row.log_sha256, row.log_length) = status, await on_db_until_done(reading.measure, source)
             if self.stop.is_set():
                 raise CancelRequested
             if late:
-                raise _too_late("the console", row.title, action.timeout_s)
+                raise steptime.too_late("the console", row, action.timeout_s)
             result = await asyncio.to_thread(self.kind.judge, step, status, log)
             report = report_of(log)
             made = await on_db_until_done(keep, self.lease.job_id, folder, action.products)
@@ -87,70 +106,106 @@ class Actions:
     async def run(self, row: JobStep, step: Step, action: RunCommand, endpoint: Endpoint) -> dict[str, Any]:
         """Start or attach to the run, store its log, judge its end."""
         while True:
-            # A run that is known to have been started is only ever followed: its folder may have been removed since.
-            if not row.boot_id:
-                await self._start(row, action, endpoint)
             try:
+                await self._start(row, action, endpoint)
                 finished = await self._follow(row, action, endpoint)
                 break
+            except RunLost:
+                await self._wipe(row, action, endpoint)
+                raise
             except MachineRebooted as wrong:
+                await self._wipe(row, action, endpoint)
                 if not action.repeatable:
                     raise Interrupted(wrong.code, str(wrong), wrong.mend) from wrong
                 again = partial(move, self.lease, row, StepState.RUNNING, run_id=f"{row.run_id}r", boot_id="")
-                await on_db_until_done(again)
+                await write(again)
         source = f"run:{row.run_id}"
-        log = await on_db_until_done(logbook.tail, source)
-        row.exit_status, row.log_sha256 = finished.exit_status, finished.log_sha256
+        log = await on_db_until_done(reading.tail, source)
+        row.exit_status, row.log_sha256, row.log_length = (
+            finished.exit_status,
+            finished.log_sha256,
+            finished.log_bytes,
+        )
+        if self.mask:
+            # Not the machine's own: with it a secret that the log there holds could be guessed and checked.
+            row.log_sha256, row.log_length = await on_db_until_done(reading.measure, source)
         if self.stop.is_set():
             raise CancelRequested
         return self.kind.judge(step, finished.exit_status, log)
 
     async def _start(self, row: JobStep, action: RunCommand, endpoint: Endpoint) -> None:
+        """Start it, or find it started. The boot id is noted in between: without it, nothing was started."""
+        if not row.boot_id:
+            if self.stop.is_set():
+                raise CancelRequested
+            prepare = partial(runs.prepare, self.pool, endpoint, row.run_id, action.command)
+            boot_id = await self._patiently(row, prepare)
+            await write(move, self.lease, row, StepState.RUNNING, boot_id=boot_id)
         if self.stop.is_set():
             look = partial(runs.inspect, self.pool, endpoint, row.run_id)
             there = await self._patiently(row, look, detached=True)
             if not there.started:
                 raise CancelRequested
-        start = partial(runs.start, self.pool, endpoint, row.run_id, action.command)
-        started = await self._patiently(row, start, detached=True)
-        await on_db_until_done(move, self.lease, row, StepState.RUNNING, boot_id=started.boot_id)
+        secrets = pick(self.secrets, action.secrets)
+        start = partial(runs.start, self.pool, endpoint, row.run_id, row.boot_id, secrets=secrets)
+        await self._patiently(row, start, detached=True)
 
     async def _follow(self, row: JobStep, action: RunCommand, endpoint: Endpoint) -> Finished:
         source = f"run:{row.run_id}"
 
         async def on_chunk(offset: int, data: bytes) -> None:
-            await on_db_until_done(logbook.append, self.lease, row, source, offset, data)
+            await write(logbook.append, self.lease, row, source, offset, data)
 
         async def on_link(up: bool) -> None:
-            await on_db_until_done(move, self.lease, row, StepState.RUNNING if up else StepState.UNREACHABLE)
+            await write(move, self.lease, row, StepState.RUNNING if up else StepState.UNREACHABLE)
 
+        masked = MaskedStream(self.mask, on_chunk)
         following = asyncio.create_task(
             follow(
                 self.pool,
                 endpoint,
                 row.run_id,
-                after=await on_db_until_done(logbook.stored, source),
-                on_chunk=on_chunk,
+                after=await on_db_until_done(reading.stored, source),
+                on_chunk=masked.take,
                 on_link=on_link,
                 patience=settings.LINK_PATIENCE_SECONDS,
             )
         )
         stopping = asyncio.create_task(self.stop.wait())
         try:
-            await asyncio.wait({following, stopping}, timeout=action.timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            late = not following.done() and not stopping.done()
+            seconds = await steptime.left(row, action.timeout_s)
+            await asyncio.wait({following, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            late = not following.done() and not stopping.done() and not await self._has_ended(row, endpoint)
+            if not late:
+                # What ended in time is not stopped for a log that takes longer to arrive.
+                await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
             while not following.done():
                 # More than once: a command that has only just been started may not have had a process to signal.
                 cancel = partial(runs.cancel, self.pool, endpoint, row.run_id)
                 await self._patiently(row, cancel, detached=True)
                 await asyncio.wait({following}, timeout=CANCEL_AGAIN_SECONDS)
             finished = await following
+            await masked.flush()
             if late:
-                raise _too_late(endpoint.name, row.title, action.timeout_s)
+                raise steptime.too_late(endpoint.name, row, action.timeout_s)
             return finished
+        except (MachineRebooted, RunLost):
+            await masked.flush()
+            raise
         finally:
             for task in (following, stopping):
                 task.cancel()
+
+    async def _has_ended(self, row: JobStep, endpoint: Endpoint) -> bool:
+        look = partial(runs.inspect, self.pool, endpoint, row.run_id)
+        return (await self._patiently(row, look, detached=True)).exit_status is not None
+
+    async def _wipe(self, row: JobStep, action: RunCommand, endpoint: Endpoint) -> None:
+        """Secrets that the run could not remove itself."""
+        if action.secrets:
+            # That it was lost is what is told, also where the machine is out of reach again.
+            with suppress(SSHFailure):
+                await runs.wipe_secrets(self.pool, endpoint, row.run_id)
 
     async def send(self, row: JobStep, step: Step, action: SendArtifact, endpoint: Endpoint) -> dict[str, Any]:
         """Copy a blob; one that is there already is not sent again."""
@@ -197,7 +252,7 @@ class Actions:
 
     async def fetch(self, row: JobStep, action: FetchArtifact, endpoint: Endpoint) -> dict[str, Any]:
         """Bring a file of the machine into the depot."""
-        async with work_folder(row.run_id, {}) as folder:
+        async with work_folder(row.run_id, self.lease.attempt, {}) as folder:
             product = replace(action.product, file=Path(action.product.file).name)
             await self._patiently(row, lambda: fetch(self.pool, endpoint, action.product.file, folder / product.file))
             return {"artifacts": await on_db_until_done(keep, self.lease.job_id, folder, [product])}
@@ -223,13 +278,13 @@ class Actions:
                     raise
                 if self.stop.is_set() and not (detached and was_up):
                     raise CancelRequested from wrong
-                await on_db_until_done(move, self.lease, row, StepState.UNREACHABLE)
+                await write(move, self.lease, row, StepState.UNREACHABLE)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10)
                 continue
             self.reached.add(row.machine_id)
             if began is not None:
-                await on_db_until_done(move, self.lease, row, StepState.RUNNING)
+                await write(move, self.lease, row, StepState.RUNNING)
             return result
 
     async def reboot(
@@ -240,10 +295,10 @@ class Actions:
             return {"skipped": True}
         if not row.boot_id:
             before = (await self._patiently(row, lambda: execute(self.pool, endpoint, BOOT_ID))).stdout.strip()
-            await on_db_until_done(move, self.lease, row, StepState.RUNNING, boot_id=before)
-        deadline = time.monotonic() + action.timeout_s
+            await write(move, self.lease, row, StepState.RUNNING, boot_id=before)
+        deadline = time.monotonic() + await steptime.left(row, action.timeout_s)
         asked: float | None = None
-        while time.monotonic() < deadline:
+        while True:
             with suppress(SSHFailure):
                 now = (await execute(self.pool, endpoint, BOOT_ID, timeout=10)).stdout.strip()
                 if now and now != row.boot_id:
@@ -252,12 +307,16 @@ class Actions:
                 if asked is None or time.monotonic() - asked > ASK_AGAIN_SECONDS:
                     asked = time.monotonic()
                     await execute(self.pool, endpoint, action.command)
+            if self.stop.is_set():
+                raise CancelRequested
+            if time.monotonic() > deadline:
+                seconds = steptime.limit(row, action.timeout_s)
+                raise JobFailed(
+                    "reboot-timeout",
+                    f"{endpoint.name} did not come back within {seconds:g} s of its restart.",
+                    "Look at the machine's console or its BMC.",
+                )
             await asyncio.sleep(1)
-        raise JobFailed(
-            "reboot-timeout",
-            f"{endpoint.name} did not come back within {action.timeout_s} s of its restart.",
-            "Look at the machine's console or its BMC.",
-        )
 
     async def request(self, row: JobStep, step: Step, action: Request, endpoint: Endpoint) -> dict[str, Any]:
         """Ask until the answer is 200 and as expected."""
@@ -315,35 +374,16 @@ class Actions:
         await self._patiently(row, answers)
         return asked > 1
 
+    async def log_in(self, row: JobStep, action: LogIn) -> dict[str, Any]:
+        """Prove another credential."""
+        return await self._patiently(row, partial(prove, self.pool, row.machine_id or 0, action))
+
     async def facts(self, row: JobStep, expect: dict[str, Any]) -> dict[str, Any]:
         """Probe, store the facts, hold them against what is expected."""
         assert row.machine is not None
         machine = row.machine
         facts = await self._patiently(row, lambda: probe(self.pool, machine))
-        healthy = [npu for npu in facts.npus if npu.health == "OK"]
-        if "npus" in expect and len(healthy) != expect["npus"]:
-            raise JobFailed(
-                "npus-missing",
-                f"{machine.name}: npu-smi lists {len(healthy)} healthy NPUs, not {expect['npus']}"
-                f" ({facts.npu_error or 'no error given'}).",
-                "Look at the installer's log; restart the machine if it has not been restarted since.",
-            )
-        found = facts.cann.version if facts.cann else None
-        if "cann" in expect and found != expect["cann"]:
-            raise JobFailed(
-                "cann-missing",
-                f"{machine.name}: CANN {expect['cann']} was to be there, the machine has {found or 'none'}.",
-                "Read the installer's log.",
-            )
-        return {"npus": len(facts.npus), "driver": facts.driver.version if facts.driver else None, "cann": found}
-
-
-def _too_late(where: str, title: str, seconds: float) -> JobFailed:
-    return JobFailed(
-        "command-timeout",
-        f"{where}: {title} was stopped: it took longer than the {seconds} s it may.",
-        "See in its log what it waited for, then run the job again.",
-    )
+        return hold(machine.name, facts, expect)
 
 
 def _differs(said: Any, expect: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import mixins, serializers, status, viewsets
+from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
-from jobs import logbook, logtext, registry, retry
-from jobs.depot.services import Depot
+from jobs import dryrun, registry, reports, retry
+from jobs.collision import look_ahead
+from jobs.control import cancel, pause, resume
 from jobs.history.api import AskedSerializer, PagingSerializer, page_of
-from jobs.kind import Target
-from jobs.models import Job, JobStep
-from jobs.services import cancel, launch, plan
+from jobs.logs.api import LogActions
+from jobs.models import Job, JobStep, JobTransition
+from jobs.options import Options, OptionsSerializer
+from jobs.pipelines import references
+from jobs.pipelines.deferral import defer
+from jobs.pipelines.services import carry_on
+from jobs.request import resolve
+from jobs.services import kind_of, launch
 
 
 class StepSerializer(serializers.ModelSerializer[JobStep]):
@@ -28,8 +35,8 @@ class StepSerializer(serializers.ModelSerializer[JobStep]):
     class Meta:
         model = JobStep
         fields = [
-            "id", "stage", "lane", "position", "compensates", "machine", "key", "title", "action", "state",
-            "exit_status", "failure", "result", "log_sha256", "started_at", "ended_at",
+            "id", "stage", "lane", "position", "compensates", "machine", "key", "title", "action", "state", "held",
+            "exit_status", "failure", "result", "log_length", "log_sha256", "started_at", "ended_at",
         ]  # fmt: skip
 
 
@@ -41,9 +48,24 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     class Meta:
         model = Job
         fields = [
-            "id", "kind", "params", "machines", "plan_hash", "state", "failure", "result", "waits_for", "created_by",
-            "created_at", "started_at", "ended_at", "attempt", "log_length", "retry_of",
+            "id", "kind", "params", "machines", "options", "plan_hash", "state", "failure", "result", "waits_for",
+            "waits_on", "created_by", "created_at", "started_at", "deadline", "ended_at", "attempt", "log_length",
+            "log_sha256", "log_stored", "log_removed_at", "log_removed_for", "retry_of",
         ]  # fmt: skip
+
+
+class TransitionSerializer(serializers.ModelSerializer[JobTransition]):
+    """A move of the job from one state to another; the first comes from no state."""
+
+    class Meta:
+        model = JobTransition
+        fields = ["at", "from_state", "to_state", "actor", "attempt", "reason"]
+
+
+class PauseSerializer(serializers.Serializer[Any]):
+    """``before`` is the key of a step; without it the job pauses before the next step of each machine."""
+
+    before = serializers.CharField(required=False, default="")
 
 
 class JobPageSerializer(serializers.Serializer[Any]):
@@ -66,40 +88,61 @@ class ListedSerializer(JobSerializer):
 
 
 class OneSerializer(JobSerializer):
-    """A job by itself: also which jobs ran it again."""
+    """A job by itself: also which jobs ran it again, which it comes ``after``, and whose stage it is."""
 
+    after: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(
+        slug_field="needs_id", many=True, read_only=True, source="dependencies"
+    )
+    pipelines: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(
+        slug_field="pipeline_id", many=True, read_only=True, source="pipeline_stages"
+    )
     retries: serializers.PrimaryKeyRelatedField[Job] = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
 
     class Meta(JobSerializer.Meta):
-        fields = [*JobSerializer.Meta.fields, "retries"]
+        fields = [*JobSerializer.Meta.fields, "retries", "after", "pipelines"]
 
 
 class RetrySerializer(serializers.Serializer[Any]):
-    """``failed`` machines are those on which not every step was done. ``params`` take the place of the job's own."""
+    """``failed`` machines are those on which not every step was done. ``params`` and ``options`` take the place of the
+    job's own."""
 
     machines = serializers.ChoiceField(["failed", "all"])
     params = serializers.DictField(default=dict)
+    options = OptionsSerializer(required=False)
     plan_hash = serializers.CharField(required=False, default="")
+    propose = serializers.BooleanField(required=False, default=False)
 
 
 class LaunchSerializer(serializers.Serializer[Any]):
-    """``plan_hash`` is the hash that a dry run showed: with it, only that very plan is run."""
+    """``plan_hash`` is the hash that a dry run showed: with it, only that very plan is run. ``propose``: another person
+    has to approve it first."""
 
     kind = serializers.CharField()
     params = serializers.DictField(default=dict)
-    machines = serializers.SlugRelatedField(slug_field="name", many=True, queryset=Machine.objects.all())
+    machines = serializers.SlugRelatedField(
+        slug_field="name", many=True, queryset=Machine.objects.all(), required=False
+    )
+    targets = serializers.DictField(
+        required=False, help_text='Instead of machines: {"group": NAME}, or {"site": NAME, "labels": [NAMES]}.'
+    )
+    options = OptionsSerializer(required=False)
     plan_hash = serializers.CharField(required=False, default="")
+    propose = serializers.BooleanField(required=False, default=False)
+    after = serializers.ListField(
+        child=serializers.IntegerField(min_value=1), required=False, default=list, max_length=50,
+        help_text="Jobs that must have ended well before. It is planned then; its params may hold "
+        '{"$from": {"job": 12, "path": "artifacts.model.id"}} and {"$fact": "architecture"}.',
+    )  # fmt: skip
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("machines") and "targets" in attrs:
+            raise serializers.ValidationError({"targets": ["Give machines or targets, not both."]})
+        return attrs
 
 
 class PlanSerializer(serializers.Serializer[Any]):
     plan = serializers.DictField()
     plan_hash = serializers.CharField()
-
-
-class LogSerializer(serializers.Serializer[Any]):
-    frames = serializers.ListField(child=serializers.DictField())
-    next = serializers.IntegerField()
-    ended = serializers.BooleanField()
 
 
 class KindSerializer(serializers.Serializer[Any]):
@@ -110,11 +153,32 @@ class KindSerializer(serializers.Serializer[Any]):
     mutates = serializers.BooleanField()
 
 
-class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
+_PLANNED_OR_LAUNCHED = {200: dryrun.DryRunSerializer, 201: JobSerializer}
+
+
+class JobViewSet(mixins.RetrieveModelMixin, LogActions):
     queryset = Job.objects.prefetch_related("machines").defer("plan", "traceback")
     serializer_class = OneSerializer
     # Not a query set's filters: ``jobs.history`` finds jobs among a million.
     filter_backends = ()
+
+    # Who holds the machines' NPUs, where it had to be looked at before a transaction began.
+    seen: dict[str, Facts] | None = None
+
+    def prepare(self, request: Request) -> None:
+        """Look at who holds the NPUs that a job to launch takes: what is slow goes before the transaction."""
+        if request.query_params.get("dry_run") in ("1", "true"):
+            return
+        if self.action == "create":
+            wanted, given = _wanted(request)
+            if given["after"]:
+                return
+        elif self.action == "retry":
+            given = _checked(RetrySerializer, request)
+            wanted = retry.request_of(self.get_object(), given["machines"], given["params"], given.get("options"))
+        else:
+            return
+        self.seen = look_ahead(kind_of(wanted["slug"]), wanted["params"], wanted["machines"])
 
     def once(self, request: Request, make: Callable[[], Response]) -> Response:
         """Where a request may be repeated, the class that is served makes its answer only once."""
@@ -129,28 +193,29 @@ class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
         return Response({**around, "results": jobs.data})
 
     @extend_schema(
-        request=LaunchSerializer, responses={201: JobSerializer}, parameters=[OpenApiParameter("dry_run", bool)]
+        request=LaunchSerializer,
+        responses={200: dryrun.DryRunSerializer, 201: JobSerializer},
+        parameters=[OpenApiParameter("dry_run", bool)],
     )
     def create(self, request: Request) -> Response:
         """Launch a job, or with ``?dry_run=1`` show its plan and what preflight says; a dry run changes nothing."""
-        asked = LaunchSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        given = asked.validated_data
-        wanted = {"slug": given["kind"], "params": given["params"], "machines": given["machines"]}
-        return _planned_or_launched(request, wanted, given["plan_hash"])
+        wanted, given = _wanted(request)
+        if given["after"]:
+            return _deferred(request, wanted, given)
+        return _planned_or_launched(request, wanted, given, seen=self.seen)
 
     @extend_schema(
-        request=RetrySerializer, responses={201: JobSerializer}, parameters=[OpenApiParameter("dry_run", bool)]
+        request=RetrySerializer,
+        responses={200: dryrun.DryRunSerializer, 201: JobSerializer},
+        parameters=[OpenApiParameter("dry_run", bool)],
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Run an ended job again as a new one, planned anew; with ``?dry_run=1`` show that plan."""
         earlier = self.get_object()
-        asked = RetrySerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        given = asked.validated_data
-        wanted = retry.request_of(earlier, given["machines"], given["params"])
-        return self.once(request, lambda: _planned_or_launched(request, wanted, given["plan_hash"], retry_of=earlier))
+        given = _checked(RetrySerializer, request)
+        wanted = retry.request_of(earlier, given["machines"], given["params"], given.get("options"))
+        return self.once(request, lambda: _planned_or_launched(request, wanted, given, earlier, self.seen))
 
     @extend_schema(responses=PlanSerializer)
     @action(detail=True)
@@ -159,30 +224,17 @@ class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
         job = self.get_object()
         return Response({"plan": job.plan, "plan_hash": job.plan_hash})
 
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    @action(detail=True)
+    def report(self, request: Request, pk: str) -> Response:
+        """The job's report, all of it: ``result.report`` has what the log's last line had."""
+        return Response(reports.of(self.get_object()).report)
+
     @extend_schema(responses=StepSerializer(many=True))
     @action(detail=True)
     def steps(self, request: Request, pk: str) -> Response:
         steps = JobStep.objects.filter(job=self.get_object()).select_related("machine")
         return Response(StepSerializer(steps, many=True).data)
-
-    @extend_schema(responses=LogSerializer, parameters=[OpenApiParameter("after", int)])
-    @action(detail=True)
-    def log(self, request: Request, pk: str) -> Response:
-        """The log from byte ``after`` on; ``next`` is what to ask for then. It is whole when ``ended`` is true."""
-        job = self.get_object()
-        after = serializers.IntegerField(min_value=0).run_validation(request.query_params.get("after", "0"))
-        frames = [logbook.frame(chunk) for chunk in logbook.replay(job.pk, after)]
-        upto = frames[-1]["offset"] + frames[-1]["size"] if frames else after
-        return Response({"frames": frames, "next": upto, "ended": job.ended and upto >= job.log_length})
-
-    @extend_schema(responses={(200, "text/plain"): str}, parameters=[OpenApiParameter("machine", str)])
-    @action(detail=True, url_path="log-text")
-    def log_text(self, request: Request, pk: str) -> StreamingHttpResponse:
-        """The whole log as text; with ``machine`` (``console`` for the console itself) its bytes as they came."""
-        machine = request.query_params.get("machine", "")
-        return StreamingHttpResponse(
-            logtext.stream(self.get_object().pk, machine or None), content_type="text/plain; charset=utf-8"
-        )
 
     @extend_schema(request=None, responses=JobSerializer)
     @action(detail=True, methods=["post"])
@@ -193,23 +245,88 @@ class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Job]):
         job.refresh_from_db()
         return Response(JobSerializer(job).data)
 
+    @extend_schema(request=PauseSerializer, responses=JobSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Ask the job to pause; what runs is finished first. Asking again changes nothing."""
+        job = self.get_object()
+        asked = PauseSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        pause(job, actor=request.user.get_username(), before=asked.validated_data["before"])
+        job.refresh_from_db()
+        return Response(JobSerializer(job).data)
+
+    @extend_schema(request=None, responses=JobSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let a paused job go on, with the steps that it stands before."""
+        job = self.get_object()
+        resume(job, actor=request.user.get_username())
+        job.refresh_from_db()
+        return Response(JobSerializer(job).data)
+
+    @extend_schema(responses=TransitionSerializer(many=True))
+    @action(detail=True)
+    def transitions(self, request: Request, pk: str) -> Response:
+        """Every move of the job from state to state, with who made it and when, the first one first."""
+        return Response(TransitionSerializer(self.get_object().transitions.all(), many=True).data)
+
+
+def _checked(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    asked = serializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
+
+
+def _wanted(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is to be planned or launched, and the request as it was checked."""
+    given = _checked(LaunchSerializer, request)
+    wanted = {
+        "slug": given["kind"],
+        "params": given["params"],
+        "machines": resolve(given["targets"]) if "targets" in given else given.get("machines", []),
+        "options": Options.from_json(given.get("options", {})),
+    }
+    return wanted, given
+
+
+def _deferred(request: Request, wanted: dict[str, Any], given: dict[str, Any]) -> Response:
+    """A job that comes after others. A dry run shows the plan as it would be now, if everything is known by now."""
+    if request.query_params.get("dry_run") in ("1", "true"):
+        known = {**wanted, "params": references.resolve(wanted["params"], wanted["machines"])}
+        return _planned_or_launched(request, known, given)
+    job = defer(
+        wanted["slug"],
+        wanted["params"],
+        wanted["machines"],
+        given["after"],
+        actor=request.user.get_username(),
+        options=wanted["options"],
+        propose=given["propose"],
+        approved_hash=given["plan_hash"],
+    )
+    return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
+
 
 def _planned_or_launched(
-    request: Request, wanted: dict[str, Any], plan_hash: str, retry_of: Job | None = None
+    request: Request,
+    wanted: dict[str, Any],
+    given: dict[str, Any],
+    retry_of: Job | None = None,
+    seen: dict[str, Facts] | None = None,
 ) -> Response:
     """With ``?dry_run=1`` the plan and what preflight says, else the job."""
     if request.query_params.get("dry_run") in ("1", "true"):
-        made, clean = plan(**wanted)
-        kind = registry.get(wanted["slug"])
-        checks = {
-            machine.name: [
-                {"code": c.code, "severity": c.severity, "reason": c.reason}
-                for c in kind.preflight(clean, Target(machine.name, machine.read), Depot())
-            ]
-            for machine in wanted["machines"]
-        }
-        return Response({"plan": made.to_json(), "plan_hash": made.hash, "preflight": checks})
-    job = launch(**wanted, actor=request.user.get_username(), approved_hash=plan_hash, retry_of=retry_of)
+        return Response(dryrun.of_request(**wanted))
+    job = launch(
+        **wanted,
+        actor=request.user.get_username(),
+        approved_hash=given["plan_hash"],
+        propose=given["propose"],
+        seen=seen,
+        retry_of=retry_of,
+        arrange=carry_on(retry_of, actor=request.user.get_username()) if retry_of else None,
+    )
     return Response(JobSerializer(job).data, status=status.HTTP_201_CREATED)
 
 

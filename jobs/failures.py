@@ -21,6 +21,9 @@ class JobFailed(Exception):
         self.cause = cause
         self.mend = mend
 
+    def to_json(self) -> dict[str, str]:
+        return {"code": self.code, "cause": self.cause, "mend": self.mend}
+
 
 class PlanRefused(JobFailed):
     """Nothing was started: the parameters or the targets don't allow it. ``field`` names the parameter, if one does."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from rest_framework import serializers
 
 from hardware.inventory.facts import Facts
-from hardware.inventory.preflight import Check
+from hardware.inventory.preflight import Check, Claim, Need
 from jobs.failures import JobFailed, PlanRefused
 from jobs.plan import LocalCommand, Plan, Step
 
@@ -72,7 +72,11 @@ class Kind(ABC):
 
     ``mutates`` takes the locks of its machines. ``targets`` is how many machines it takes: ``none``, ``optional`` (none
     or one, as its parameters say), ``one`` or ``many``. ``artifacts`` names parameters that hold an artifact's id, with
-    the artifact's type.
+    the artifact's type. ``secrets`` names parameters that are text which nobody may see again: ``plan`` is given a
+    placeholder in their place, and a ``RunCommand`` that reads one names it.
+
+    A kind whose result is worth a page of its own names that page: ``report_title``, its ``report_template``, and the
+    type of the artifact that holds the whole report (``report_artifact``); ``report_page`` is what the template shows.
     """
 
     slug: ClassVar[str]
@@ -82,15 +86,30 @@ class Kind(ABC):
     targets: ClassVar[str] = "many"
     secrets: ClassVar[frozenset[str]] = frozenset()
     artifacts: ClassVar[Mapping[str, str]] = {}
+    report_title: ClassVar[StrOrPromise] = ""
+    report_template: ClassVar[str] = ""
+    report_artifact: ClassVar[str] = ""
     Params: ClassVar[type[serializers.Serializer[Any]]]
 
     @abstractmethod
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         """The plan; pure. Raises ``PlanRefused`` with the field and the mend."""
 
+    def need(self, params: dict[str, Any], depot: DepotView) -> Need | None:
+        """What it asks of every machine: what preflight's rules hold the facts against. ``None``: nothing."""
+        return None
+
     def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
-        """What the machine's facts say about this job."""
+        """What only this kind knows to check of a machine, beside the rules."""
         return []
+
+    def claim(self, params: dict[str, Any], target: Target) -> Claim | None:
+        """The NPUs of the machine that the job takes for itself; ``None`` when it takes none (``jobs.collision``)."""
+        return None
+
+    def claims(self, params: dict[str, Any], targets: Sequence[Target]) -> Mapping[str, Claim | None]:
+        """The same of many machines, by name; for a kind that can ask once for all of them."""
+        return {target.name: self.claim(params, target) for target in targets}
 
     def offers(self, name: str) -> list[tuple[str, str]] | None:
         """What may be chosen for a parameter, as (value, words) for a form; ``None`` when it is typed."""
@@ -118,3 +137,11 @@ class Kind(ABC):
         reports = [result["report"] for result in results if result.get("report")]
         artifacts = [artifact for result in results for artifact in result.get("artifacts", ())]
         return {"artifacts": artifacts, "report": reports[-1] if reports else {}}
+
+    def has_report(self, job: Job) -> bool:
+        """Whether there is something to show on the page of its own."""
+        return bool(self.report_template and job.result.get("report"))
+
+    def report_page(self, job: Job, report: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+        """What ``report_template`` shows. Without ``whole``, ``report`` is what the log's last line had of it."""
+        return {"report": report}

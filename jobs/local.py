@@ -29,13 +29,16 @@ PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_CORE
 
 
 @asynccontextmanager
-async def work_folder(name: str, inputs: dict[str, str]) -> AsyncIterator[Path]:
+async def work_folder(run_id: str, attempt: int, inputs: dict[str, str]) -> AsyncIterator[Path]:
     """An empty folder but for the depot's blobs under their names; gone when the step is.
 
     Raises ``JobFailed`` when the depot has lost the bytes of an input.
     """
-    folder = Path(settings.VAR_DIR) / "work" / name
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    work = Path(settings.VAR_DIR) / "work"
+    # Each attempt's own: a worker that has lost its lease and does not know it yet writes into none but its own.
+    for earlier in work.glob(f"{run_id}.*"):
+        await asyncio.to_thread(shutil.rmtree, earlier, ignore_errors=True)
+    folder = work / f"{run_id}.{attempt}"
     folder.mkdir(parents=True)
     try:
         for file, sha256 in inputs.items():

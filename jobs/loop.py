@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from uuid import uuid4
 
 from hardware.ssh.background import Background
 from jobs.leases import give_up_leases
+from jobs.logs import packing
 from jobs.runner import Runner
 
 log = logging.getLogger(__name__)
@@ -24,10 +27,18 @@ class WorkLoop:
     def __init__(self) -> None:
         self.background = Background("jobs")
         self.active: set[int] = set()
+        # An event loop itself keeps no task from being collected.
+        self.tasks: set[asyncio.Task[None]] = set()
         self.runner = Runner(self.background.pool, OWNER)
 
-    def submit(self, job_id: int) -> None:
-        self.background.submit(self._run(job_id))
+    def submit(self, job_ids: Sequence[int]) -> None:
+        self.background.loop.call_soon_threadsafe(self._begin, job_ids)
+
+    def _begin(self, job_ids: Sequence[int]) -> None:
+        for job_id in job_ids:
+            task = self.background.loop.create_task(self._run(job_id))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
 
     async def _run(self, job_id: int) -> None:
         # The same wake-up twice in one process: the first one has it.
@@ -48,16 +59,17 @@ def _loop() -> WorkLoop:
     return WorkLoop()
 
 
-def submit(job_id: int) -> None:
-    """Hand a job to this process's loop and return."""
+def submit(job_ids: Sequence[int]) -> None:
+    """Hand jobs to this process's loop and return."""
     # Several threads may take the first jobs at once: they must not make a loop each.
     with _making:
         loop = _loop()
-    loop.submit(job_id)
+    loop.submit(job_ids)
 
 
 def leave() -> None:
     """Stop working and let go of every job, so that the next worker need not wait until the leases run out."""
+    packing.leave()
     if _loop.cache_info().currsize:
         _loop().background.stop()
         give_up_leases(OWNER)

@@ -6,8 +6,16 @@ from django.db import models
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, Left, Lower
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from jobs.states import ENDED, JobState, StepState
+
+
+class LogLimit(models.TextChoices):
+    """Why a log was removed."""
+
+    AGE = "age", _("older than logs are kept")
+    SIZE = "size", _("all logs together took more than they may")
 
 
 class Job(models.Model):
@@ -16,7 +24,9 @@ class Job(models.Model):
     ``attempt`` is the fence: it rises by one each time a worker takes the job, and a write that carries an older one is
     refused. ``log_length`` is the byte offset at which the next chunk of the job's log begins. ``once`` names the
     act of launching: a form that is sent twice launches one job. ``retry_of`` is the job that this one runs again.
-    ``cause`` is how the failure's cause begins, in small letters; the database keeps it, for the history's search.
+    ``waits_on`` says what keeps a waiting job from beginning (``jobs.admission``), ``wake_at`` when to look again;
+    ``deadline`` is when all of it must be over. ``cause`` is how the failure's cause begins, in small letters; the
+    database keeps it, for the history's search.
 
     The indexes are those of ``jobs.history.query``, argued in docs/decisions/0010.
     """
@@ -41,6 +51,12 @@ class Job(models.Model):
     )
     traceback = models.TextField(blank=True, default="")
     result = models.JSONField(default=dict, blank=True)
+    options = models.JSONField(default=dict, blank=True)
+    priority = models.PositiveSmallIntegerField(default=50)
+    waits_on = models.JSONField(default=dict, blank=True)
+    wake_at = models.DateTimeField(null=True, blank=True)
+    deadline = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
     waits_for = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="waiters")
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
     created_by = models.CharField(max_length=150, blank=True, default="")
@@ -51,6 +67,13 @@ class Job(models.Model):
     lease_owner = models.CharField(max_length=80, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
     log_length = models.PositiveBigIntegerField(default=0)
+    # Of all its bytes by position; set when the job ends, and kept when the log itself is removed.
+    log_sha256 = models.CharField(max_length=64, blank=True, default="")
+    # Bytes that the log of an ended job takes in the database.
+    log_stored = models.PositiveBigIntegerField(default=0)
+    log_packed = models.BooleanField(default=False)
+    log_removed_at = models.DateTimeField(null=True, blank=True)
+    log_removed_for = models.CharField(max_length=8, blank=True, default="", choices=LogLimit.choices)
     once = models.CharField(max_length=120, null=True, blank=True, unique=True)
 
     class Meta:
@@ -68,6 +91,20 @@ class Job(models.Model):
                 fields=["-id", "kind", "state", "created_by", "cause"], condition=~models.Q(cause=""), name="job_cause"
             ),
             models.Index(fields=["-ended_at"], name="job_ended"),
+            # What ``jobs.logs`` looks for: logs that nobody closed, and those that may be removed, oldest first.
+            models.Index(
+                fields=["id"],
+                condition=models.Q(log_packed=False, log_length__gt=0, ended_at__isnull=False),
+                name="job_log_open",
+            ),
+            models.Index(
+                fields=["ended_at", "log_stored"], condition=models.Q(log_stored__gt=0), name="job_log_stored"
+            ),
+            models.Index(
+                fields=["log_removed_at"],
+                condition=models.Q(log_stored__gt=0, log_removed_at__isnull=False),
+                name="job_log_going",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -96,8 +133,13 @@ class JobTarget(models.Model):
 
 
 class JobStep(models.Model):
-    """One step of the plan, checkpointed. ``run_id`` names the run folder on the machine; it never changes."""
+    """One step of the plan, checkpointed. ``run_id`` names the run folder on the machine; it never changes.
 
+    The job pauses before a step that is ``held``. ``began_here`` is not stored: when this process began it, by its
+    monotonic clock.
+    """
+
+    began_here: float | None = None
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps")
     stage = models.PositiveIntegerField()
     lane = models.PositiveIntegerField()
@@ -111,12 +153,14 @@ class JobStep(models.Model):
     title = models.CharField(max_length=200)
     action = models.JSONField()
     state = models.CharField(max_length=12, choices=StepState.choices, default=StepState.PENDING)
+    held = models.BooleanField(default=False)
     run_id = models.CharField(max_length=64, blank=True, default="")
     boot_id = models.CharField(max_length=64, blank=True, default="")
     exit_status = models.IntegerField(null=True, blank=True)
     progress = models.FloatField(null=True, blank=True)
     failure = models.JSONField(default=dict, blank=True)
     result = models.JSONField(default=dict, blank=True)
+    log_length = models.PositiveBigIntegerField(null=True, blank=True)
     log_sha256 = models.CharField(max_length=64, blank=True, default="")
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -129,6 +173,25 @@ class JobStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} {self.title}"
+
+
+class JobTransition(models.Model):
+    """A job went from one state to another: who did it and when. The first of a job comes from no state."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="transitions")
+    at = models.DateTimeField(default=timezone.now)
+    from_state = models.CharField(max_length=12, choices=JobState.choices, blank=True, default="")
+    to_state = models.CharField(max_length=12, choices=JobState.choices)
+    # A user's name, ``worker:NAME``, ``schedule:ID`` or ``console``.
+    actor = models.CharField(max_length=150)
+    attempt = models.PositiveIntegerField(default=0)
+    reason = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["job", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.job}: {self.from_state or 'new'} -> {self.to_state}"
 
 
 class LogChunk(models.Model):
@@ -156,6 +219,32 @@ class LogChunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}@{self.source_offset}"
+
+
+class LogBlock(models.Model):
+    """Chunks of a source whose run has ended, deflated: ``jobs.logs.pieces`` says how. Places as those of a chunk.
+
+    ``size`` is that of the bytes that were printed.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="blocks", db_index=False)
+    step = models.ForeignKey(JobStep, on_delete=models.CASCADE, related_name="blocks")
+    source = models.CharField(max_length=80)
+    source_offset = models.PositiveBigIntegerField()
+    position = models.PositiveBigIntegerField()
+    size = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["job", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "source_offset"], name="a_block_is_stored_once"),
+            models.UniqueConstraint(fields=["job", "position"], name="a_block_has_its_own_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}@{self.source_offset}, packed"
 
 
 class MachineLock(models.Model):

@@ -2,7 +2,8 @@
 
 A plan is a list of stages; the lanes of a stage, one a machine or the console itself, run side by side;
 the steps of a lane run one after another. A stage begins when the one before it succeeded. When a lane fails, its
-``on_failure`` steps run (in a rollout: back to the release before) and no further stage begins.
+``on_failure`` steps run (in a rollout: back to the release before). When more machines have failed than the plan
+tolerates, no further lane and no further stage begins; until then the others go on without those that failed.
 
 Plans are pure data: the same parameters, facts and artifacts give the same plan and the same hash.
 """
@@ -20,12 +21,16 @@ from typing import Any
 class RunCommand:
     """A remote run: ``command`` is POSIX sh, byte for byte what is executed. ``timeout_s`` in seconds.
 
-    ``repeatable`` says that running it again after a reboot cut it does no harm.
+    ``repeatable`` says that running it again after a reboot cut it does no harm. ``writes`` are the files and folders
+    on the machine that it makes, changes or removes. ``secrets`` names the secret parameters that it reads, each from
+    the file ``$CONSOLE_SECRETS/NAME``: by that path, or over stdin, and not as an argument, which `ps` would show.
     """
 
     command: str
     timeout_s: int = 1800
     repeatable: bool = False
+    writes: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
     type: str = "run"
 
 
@@ -72,10 +77,54 @@ class Request:
 
 @dataclass(frozen=True)
 class ReadFacts:
-    """Probe the machine and hold what was read against ``expect`` (``npus``: number of healthy chips listed)."""
+    """Probe the machine and hold what was read against ``expect`` (``jobs.expectations``)."""
 
     expect: dict[str, Any] = field(default_factory=dict)
     type: str = "facts"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Leave the machine alone for ``seconds`` and see what the change did: ``figures`` names metrics of the rollups,
+    of which the step's result says what they were before the job began on this machine, and what they were meanwhile.
+
+    ``npus`` are the places in npu-smi's list (N of ``/dev/davinciN``) whose metrics count; empty: all.
+    """
+
+    seconds: float
+    figures: list[str] = field(default_factory=list)
+    npus: list[int] = field(default_factory=list)
+    type: str = "watch"
+
+
+@dataclass(frozen=True)
+class LogIn:
+    """A login with another credential, by its name, and with nothing but its key. The machine's own is not touched."""
+
+    credential: str
+    username: str
+    type: str = "login"
+
+
+@dataclass(frozen=True)
+class HoldFans:
+    """Hold the machine's fans at ``level`` percent through its BMC at ``address``, watch, and hand them back.
+
+    ``hold`` and ``back`` are the bodies of the PATCH requests to ``path``, byte for byte what is sent. They hold no
+    secret: the board's credential is looked up when the step runs. ``hold`` lasts ``hold_s`` and is sent again
+    meanwhile, so that the board itself takes its fans back when nobody asks any more. The watch ends when no chip has
+    had more than ``cool_c`` degrees for a while, or after ``seconds``.
+    """
+
+    address: str
+    path: str
+    level: int
+    hold: dict[str, Any]
+    back: dict[str, Any]
+    hold_s: int
+    cool_c: float
+    seconds: int
+    type: str = "fans"
 
 
 @dataclass(frozen=True)
@@ -116,10 +165,47 @@ class FetchArtifact:
     type: str = "fetch"
 
 
-Action = RunCommand | SendArtifact | Reboot | Request | ReadFacts | LocalCommand | FetchArtifact
+@dataclass(frozen=True)
+class Recall:
+    """A result that the depot has already, in the place of the steps that would make it again (``jobs.stored``).
+
+    ``made_by`` is the job that made it. Its bytes are read and held against ``sha256``; no machine is touched.
+    """
+
+    sha256: str
+    name: str
+    made_by: int
+    type: str = "recall"
+
+
+Action = (
+    RunCommand
+    | SendArtifact
+    | Reboot
+    | Request
+    | ReadFacts
+    | Watch
+    | HoldFans
+    | LocalCommand
+    | FetchArtifact
+    | LogIn
+    | Recall
+)
 ACTIONS: dict[str, type[Any]] = {
     action.type: action
-    for action in (RunCommand, SendArtifact, Reboot, Request, ReadFacts, LocalCommand, FetchArtifact)
+    for action in (
+        RunCommand,
+        SendArtifact,
+        Reboot,
+        Request,
+        ReadFacts,
+        Watch,
+        HoldFans,
+        LocalCommand,
+        FetchArtifact,
+        LogIn,
+        Recall,
+    )
 }
 
 
@@ -164,8 +250,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
+    """``tolerate`` is how many machines may fail before no other is begun."""
+
     stages: list[Stage]
     notes: list[str] = field(default_factory=list)
+    tolerate: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -182,8 +271,14 @@ class Plan:
 
     @property
     def queue(self) -> str:
-        """``compute`` when the console itself has something to do in it, else ``machines``."""
-        return "compute" if any(lane.machine is None for _, lane in self.lanes()) else "machines"
+        """``compute`` when the console itself has something to compute in it, else ``machines``."""
+        local = any(isinstance(step.action, LocalCommand) for _, lane in self.lanes() for step in lane.steps)
+        return "compute" if local else "machines"
+
+    @property
+    def touches_machines(self) -> bool:
+        """Whether any lane is a machine's; a plan without one needs no lock and nothing of the machines' state."""
+        return any(lane.machine is not None for _, lane in self.lanes())
 
 
 def plan_hash(data: dict[str, Any]) -> str:

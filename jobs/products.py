@@ -26,6 +26,8 @@ def keep(job_id: int, folder: Path, products: Sequence[Product]) -> list[dict[st
                 "product-missing", f"The step ended well but made no {product.file}.", "Read the step's log."
             )
         meta = {**product.meta, **{key: kept[name].sha256 for key, name in product.links.items()}}
+        if "provenance" in meta:
+            meta["provenance"] = {**meta["provenance"], "job": job_id}
         with file.open("rb") as stream:
             kept[product.file] = ingest(
                 stream,

@@ -1,36 +1,58 @@
-"""Carrying a job out: its stages in turn, the lanes of a stage side by side, checkpointed step by step."""
+"""Taking jobs and carrying them out under a lease that is kept alive meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from functools import partial
-from itertools import groupby
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
 
 from hardware.database import is_away, on_db_until_done
-from hardware.ssh import runs
-from hardware.ssh.errors import SSHFailure
+from hardware.inventory.models import Machine
 from hardware.ssh.pool import Pool
+from hardware.statements import Prepared
+from hardware.writing import write
 from jobs import registry
 from jobs.actions import Actions
-from jobs.checkpoints import end, move
-from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
-from jobs.kind import Kind
-from jobs.leases import Lease, claim, renew
+from jobs.approvals.models import Approval
+from jobs.approvals.services import still_holds
+from jobs.checkpoints import end, pause
+from jobs.course import Course, Wishes
+from jobs.failures import Interrupted, JobFailed, LeaseLost
+from jobs.leases import ONE, Lease, claim, renew
+from jobs.logs.packing import closing
 from jobs.models import Job, JobStep
-from jobs.plan import FetchArtifact, LocalCommand, ReadFacts, Reboot, Request, RunCommand, SendArtifact, Step
-from jobs.states import DONE_STEPS, JobState, StepState
+from jobs.options import Options
+from jobs.pipelines.deferral import settle
+from jobs.secrets.services import masked
+from jobs.secrets.services import of as secrets_of
+from jobs.states import DONE_STEPS, JobState
 
-# Machines of one stage that are worked on at a time; the others wait their turn.
-LANES = 50
+log = logging.getLogger(__name__)
+
 BEAT_SECONDS = 2
 # Commands on the console itself take all the processors they can get.
 LOCAL_COMMANDS = 1
+_STEPS = Prepared(
+    JobStep,
+    lambda steps, job_id: steps.filter(job=job_id).order_by("stage", "lane", "compensates", "position"),
+    int,
+)
+_APPROVAL = Prepared(Approval, lambda approvals, job_id: approvals.filter(job=job_id), int)
 
-T = TypeVar("T")
+
+@dataclass
+class _Held:
+    """A job that this worker has. ``leaving``: it is about to let go of it, and not because somebody took it away."""
+
+    lease: Lease
+    leaving: bool = False
+    wishes: Wishes = field(default_factory=Wishes)
+    work: asyncio.Task[None] | None = None
 
 
 class Runner:
@@ -40,171 +62,138 @@ class Runner:
         self.pool = pool
         self.owner = owner
         self.turns = asyncio.Semaphore(LOCAL_COMMANDS)
+        self._held: dict[int, _Held] = {}
+        self._beat: asyncio.Task[None] | None = None
 
     async def run(self, job_id: int) -> bool:
         """Carry a job out from its first undone step; ``False`` when somebody else has it."""
-        lease = await on_db_until_done(claim, job_id, self.owner)
-        if lease is None:
+        taken = await write(_take, job_id, self.owner)
+        if taken is None and await on_db_until_done(settle, job_id):
+            # It came after other jobs and has its plan only now.
+            taken = await write(_take, job_id, self.owner)
+        if taken is None:
             return False
-        stop = asyncio.Event()
-        work = asyncio.create_task(self._work(lease, stop))
-        beat = asyncio.create_task(self._beat(lease, stop, work))
+        held = _Held(taken[0])
+        held.work = asyncio.create_task(self._work(held, *taken[1:]))
+        self._held[job_id] = held
+        if self._beat is None or self._beat.done():
+            self._beat = asyncio.create_task(self._keep_leases())
         try:
-            await work
+            await held.work
         except (LeaseLost, asyncio.CancelledError):
             return False
         finally:
-            beat.cancel()
+            self._held.pop(job_id)
         return True
 
-    async def _beat(self, lease: Lease, stop: asyncio.Event, work: asyncio.Task[None]) -> None:
-        while True:
+    async def _keep_leases(self) -> None:
+        """One beat for all jobs of this worker: two thousand that wait cost a few statements, not thousands."""
+        while self._held:
             await asyncio.sleep(BEAT_SECONDS)
+            asked = [held.lease for held in self._held.values()]
             try:
-                if await on_db_until_done(renew, lease):
-                    stop.set()
-            except LeaseLost:
-                work.cancel()
-                return
+                kept = await write(renew, self.owner, asked)
+            except Exception:
+                log.exception("the leases could not be renewed")
+                continue
+            for lease in asked:
+                held = self._held.get(lease.job_id)
+                if held is None or held.lease != lease:
+                    continue
+                if lease.job_id in kept:
+                    _heed(held.wishes, *kept[lease.job_id])
+                elif held.work is not None and not held.leaving:
+                    held.work.cancel()
 
-    async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
+    async def _work(self, held: _Held, job: Job, steps: list[JobStep], secrets: dict[str, str]) -> None:
+        lease, wishes = held.lease, held.wishes
         try:
-            failure = await self._stages(lease, stop)
+            while True:
+                _heed(wishes, JobState(job.state), await _is_late(job))
+                unbegun = all(step.started_at is None for step in steps)
+                if unbegun and hasattr(job, "approval") and not await on_db_until_done(still_holds, lease, job):
+                    return
+                actions = Actions(self.pool, lease, registry.get(job.kind), wishes.stop, self.turns, secrets)
+                course = Course(lease, actions, wishes, job)
+                await course.run(steps)
+                if not course.paused or course.enough:
+                    break
+                held.leaving = True
+                if await write(pause, lease, sorted(course.paused)):
+                    return
+                held.leaving = False
+                job, steps, secrets = await on_db_until_done(_load, lease.job_id)
         except LeaseLost:
             raise
         except Exception as wrong:
             if is_away(wrong):
                 # No fault of the console's: whoever takes the job next goes on from here.
                 raise
-            await on_db_until_done(
-                end,
-                lease,
-                JobState.ERRORED,
-                JobFailed("console-bug", "The console itself is at fault.", "Give the job's number to its makers."),
-                traceback.format_exc(),
-            )
+            bug = JobFailed("console-bug", "The console itself is at fault.", "Give the job's number to its makers.")
+            said = await on_db_until_done(masked, lease.job_id, traceback.format_exc())
+            await _end(held, steps, JobState.ERRORED, bug, traceback=said)
             return
-        if stop.is_set():
-            await on_db_until_done(end, lease, JobState.CANCELLED, failure)
-        elif isinstance(failure, Interrupted):
-            await on_db_until_done(end, lease, JobState.INTERRUPTED, failure)
-        elif failure is not None:
-            await on_db_until_done(end, lease, JobState.FAILED, failure)
+        failure = course.failure()
+        whole = all(step.state in DONE_STEPS for step in steps if not step.compensates)
+        if whole:
+            results = [step.result for step in steps if not step.compensates]
+            await _end(held, steps, JobState.SUCCEEDED, result=registry.get(job.kind).summarize(results))
+        elif wishes.late:
+            await _end(held, steps, JobState.FAILED, _too_late(job))
+        elif wishes.stop.is_set():
+            await _end(held, steps, JobState.CANCELLED, failure)
         else:
-            await on_db_until_done(_succeed, lease)
-
-    async def _stages(self, lease: Lease, stop: asyncio.Event) -> JobFailed | None:
-        job, steps = await on_db_until_done(_load, lease.job_id)
-        if job.state == JobState.CANCELLING:
-            stop.set()
-        actions = Actions(self.pool, lease, registry.get(job.kind), stop, self.turns)
-        turns = asyncio.Semaphore(LANES)
-        for _, stage in groupby(steps, key=lambda step: step.stage):
-            lanes = [list(lane) for _, lane in groupby(stage, key=lambda step: step.lane)]
-            failures = await _together([self._lane(lease, actions, lane, turns) for lane in lanes])
-            failed = [failure for failure in failures if failure is not None]
-            if failed or stop.is_set():
-                return failed[0] if failed else None
-        return None
-
-    async def _lane(
-        self, lease: Lease, actions: Actions, steps: Sequence[JobStep], turns: asyncio.Semaphore
-    ) -> JobFailed | None:
-        async with turns:
-            failure = await self._steps(lease, actions, [step for step in steps if not step.compensates])
-            if failure is not None:
-                await self._steps(lease, actions, [step for step in steps if step.compensates])
-            return failure
-
-    async def _steps(self, lease: Lease, actions: Actions, steps: Sequence[JobStep]) -> JobFailed | None:
-        results: dict[str, Any] = {}
-        for row in steps:
-            if row.state in DONE_STEPS:
-                results[row.key] = row.result
-                actions.reached.add(row.machine_id)
-                continue
-            if row.state in (StepState.FAILED, StepState.INTERRUPTED):
-                how = Interrupted if row.state == StepState.INTERRUPTED else JobFailed
-                return how(row.failure["code"], row.failure["cause"], row.failure["mend"])
-            # A step that was under way when its worker died is stopped like one of our own.
-            resumed = row.state in (StepState.RUNNING, StepState.UNREACHABLE)
-            if row.state == StepState.CANCELLED or (actions.stop.is_set() and not resumed):
-                return None
-            if resumed:
-                actions.reached.add(row.machine_id)
-            try:
-                await on_db_until_done(move, lease, row, StepState.RUNNING)
-                result = await self._act(actions, row, results)
-            except CancelRequested:
-                await on_db_until_done(move, lease, row, StepState.CANCELLED, **_end_of_run(row))
-                return None
-            except (JobFailed, SSHFailure) as wrong:
-                failure = wrong if isinstance(wrong, JobFailed) else JobFailed(wrong.code, str(wrong), wrong.mend)
-                state = StepState.INTERRUPTED if isinstance(wrong, Interrupted) else StepState.FAILED
-                said = {"code": failure.code, "cause": failure.cause, "mend": failure.mend}
-                await on_db_until_done(move, lease, row, state, failure=said, **_end_of_run(row))
-                return failure
-            state = StepState.SKIPPED if result.get("skipped") else StepState.SUCCEEDED
-            then = partial(_tell_kind, actions.kind, row)
-            await on_db_until_done(move, lease, row, state, then=then, result=result, **_end_of_run(row))
-            results[row.key] = result
-            if row.action["type"] == "run" and row.machine is not None:
-                # Its log and its end are stored; a folder that can't be removed now does no harm.
-                with suppress(SSHFailure):
-                    await runs.discard(actions.pool, await on_db_until_done(row.machine.endpoint), row.run_id)
-        return None
-
-    async def _act(self, actions: Actions, row: JobStep, results: dict[str, Any]) -> dict[str, Any]:
-        step = _step(row)
-        if isinstance(step.action, LocalCommand):
-            return await actions.local(row, step, step.action)
-        assert row.machine is not None, "only a command line has no machine"
-        endpoint = await on_db_until_done(row.machine.endpoint)
-        match step.action:
-            case FetchArtifact():
-                return await actions.fetch(row, step.action, endpoint)
-            case RunCommand():
-                return await actions.run(row, step, step.action, endpoint)
-            case SendArtifact():
-                return await actions.send(row, step, step.action, endpoint)
-            case Reboot():
-                return await actions.reboot(row, step, step.action, endpoint, results)
-            case Request():
-                return await actions.request(row, step, step.action, endpoint)
-            case ReadFacts():
-                return await actions.facts(row, step.action.expect)
+            how = JobState.INTERRUPTED if isinstance(failure, Interrupted) else JobState.FAILED
+            await _end(held, steps, how, failure)
 
 
-async def _together(lanes: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results; when one raises, the others are stopped before it is raised here."""
-    tasks = [asyncio.create_task(lane) for lane in lanes]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+async def _end(
+    held: _Held, steps: list[JobStep], state: JobState, failure: JobFailed | None = None, **values: Any
+) -> None:
+    # Read and hashed before the transaction, which nobody else can write beside. Without a step there is no log.
+    log = await on_db_until_done(closing, held.lease.job_id) if steps else None
+    held.leaving = True
+    await write(end, held.lease, state, failure, log=log, **values)
 
 
-def _step(row: JobStep) -> Step:
-    return Step.from_json({"key": row.key, "title": row.title, "action": row.action})
+def _heed(wishes: Wishes, state: JobState, late: bool) -> None:
+    if late or state == JobState.CANCELLING:
+        wishes.late = wishes.late or (late and not wishes.stop.is_set())
+        wishes.stop.set()
+    (wishes.pause.set if state == JobState.PAUSING else wishes.pause.clear)()
 
 
-def _end_of_run(row: JobStep) -> dict[str, Any]:
-    return {"exit_status": row.exit_status, "log_sha256": row.log_sha256}
+def _too_late(job: Job) -> JobFailed:
+    return JobFailed(
+        "job-timeout",
+        f"The job was stopped: it took longer than the {Options.from_json(job.options).timeout_s} s it may.",
+        "See which step took so long, then run the job again on the machines that are not done.",
+    )
 
 
-def _tell_kind(kind: Kind, row: JobStep) -> None:
-    kind.succeeded(_step(row), row.machine, row.job)
+async def _is_late(job: Job) -> bool:
+    if job.deadline is None:
+        return False
+    return await on_db_until_done(Job.objects.filter(pk=job.pk, deadline__lt=Now()).exists)
 
 
-def _succeed(lease: Lease) -> None:
-    job = Job.objects.get(pk=lease.job_id)
-    results = [step.result for step in job.steps.filter(compensates=False).order_by("stage", "lane", "position")]
-    end(lease, JobState.SUCCEEDED, result=registry.get(job.kind).summarize(results))
+def _take(job_id: int, owner: str) -> tuple[Lease, Job, list[JobStep], dict[str, str]] | None:
+    """Claim the job, and read it before the transaction ends; ``None`` when there is nothing to take."""
+    with transaction.atomic():
+        lease = claim(job_id, owner)
+        return None if lease is None else (lease, *_load(job_id))
 
 
-def _load(job_id: int) -> tuple[Job, list[JobStep]]:
-    job = Job.objects.get(pk=job_id)
-    steps = JobStep.objects.filter(job=job).select_related("machine__credential", "job")
-    return job, list(steps.order_by("stage", "lane", "compensates", "position"))
+def _load(job_id: int) -> tuple[Job, list[JobStep], dict[str, str]]:
+    """The job, its steps in their order, its secrets. What steps share is read once: a job may have thousands."""
+    job = ONE.objects(job_id)[0]
+    approvals = _APPROVAL.objects(job_id)
+    Job._meta.get_field("approval").set_cached_value(job, approvals[0] if approvals else None)
+    steps = _STEPS.objects(job_id)
+    on = {step.machine_id for step in steps if step.machine_id is not None}
+    machines = Machine.objects.select_related("credential", "jump__credential").in_bulk(on) if on else {}
+    for step in steps:
+        step.job = job
+        step.machine = machines[step.machine_id] if step.machine_id is not None else None
+    secrets = secrets_of(job_id) if any(step.action.get("secrets") for step in steps) else {}
+    return job, steps, secrets

@@ -1,38 +1,77 @@
-"""What can be done with jobs: plan, launch, cancel."""
+"""Making jobs: plan and launch. What is done with them after that: ``jobs.control``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 from uuid import uuid4
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
-from hardware.events import announce, audit
+from hardware.events import audit
+from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
-from jobs import registry
+from jobs import readiness, registry
+from jobs.approvals import rules as approval_rules
+from jobs.approvals.asking import ask
+from jobs.collision import look_at, refusal
 from jobs.depot.services import Depot
 from jobs.dispatch import wake
 from jobs.failures import PlanRefused
 from jobs.kind import Kind, Target
-from jobs.models import Job, JobStep
+from jobs.models import Job, JobStep, JobTarget
+from jobs.options import Options
 from jobs.plan import Plan
+from jobs.secrets import services as secrets
+from jobs.shape import shaped
 from jobs.states import UNSTARTED, JobState
+from jobs.transitions import change, record
+
+AS_USUAL = Options()
 
 
-def plan(slug: str, params: dict[str, Any], machines: Sequence[Machine]) -> tuple[Plan, dict[str, Any]]:
-    """The plan of a kind, and the parameters as the kind cleaned them. Changes nothing. Raises ``PlanRefused``."""
-    kind = _kind(slug)
+def plan(
+    slug: str, params: dict[str, Any], machines: Sequence[Machine], options: Options = AS_USUAL
+) -> tuple[Plan, dict[str, Any]]:
+    """The plan of a kind as the options shape it, and the parameters as the kind cleaned them, with placeholders for
+    secrets.
+
+    Changes nothing. Raises ``PlanRefused``.
+    """
+    made, clean, _ = _plan(kind_of(slug), params, machines, options)
+    return made, clean
+
+
+def _plan(
+    kind: Kind, params: dict[str, Any], machines: Sequence[Machine], options: Options
+) -> tuple[Plan, dict[str, Any], dict[str, str]]:
+    """The plan, the parameters without their secrets, and the secrets."""
+    secrets.check_given(kind, params)
     checked = kind.Params(data=params)
     if not checked.is_valid():
         field, problem = next(iter(checked.errors.items()))
-        raise PlanRefused("params-invalid", f"{field}: {_first(problem)}", f"Correct {field}.", str(field))
-    _check_targets(kind, machines)
+        said = secrets.without_values(kind, params, f"{field}: {_first(problem)}")
+        raise PlanRefused("params-invalid", said, f"Correct {field}.", str(field))
+    clean, values = secrets.set_apart(kind, checked.validated_data)
+    check_targets(kind, machines)
     targets = [Target(machine.name, machine.read) for machine in machines]
-    clean = dict(checked.validated_data)
-    return kind.plan(clean, targets, Depot()), clean
+    made = kind.plan(clean, targets, Depot())
+    secrets.check_read(made.to_json(), values)
+    return shaped(made, options), clean, values
+
+
+def plan_again(job: Job, machines: Sequence[Machine]) -> tuple[Plan, dict[str, Any]]:
+    """The plan that a job's own request gives now, and its parameters with placeholders for secrets.
+
+    The parameters are those that were checked when it was launched: only what is true has changed. ``machines`` in the
+    order in which they were named. Raises ``PlanRefused``.
+    """
+    kind = kind_of(job.kind)
+    clean = secrets.stored_params(job, kind)
+    check_targets(kind, machines)
+    targets = [Target(machine.name, machine.read) for machine in machines]
+    return shaped(kind.plan(clean, targets, Depot()), Options.from_json(job.options)), clean
 
 
 def launch(
@@ -44,87 +83,135 @@ def launch(
     approved_hash: str = "",
     once: str = "",
     retry_of: Job | None = None,
+    options: Options = AS_USUAL,
+    propose: bool = False,
+    arrange: Callable[[Job], None] | None = None,
+    seen: Mapping[str, Facts] | None = None,
 ) -> Job:
     """Store a job and wake a worker. With ``approved_hash`` only that very plan is run.
 
     With ``once``, launching again under the same name gives the job that is there and starts nothing. ``retry_of`` is
-    the job that it runs again (``jobs.retry``).
+    the job that it runs again (``jobs.retry``). ``propose``, or a rule: another person has to approve it
+    first (``jobs.approvals``). ``arrange`` is called with the job in the transaction that stores it. ``seen`` is what
+    ``collision.look_ahead`` found, for a caller that is in a transaction; else the machines are looked at here.
 
     Raises ``PlanRefused`` when the plan can't be made, or would no longer be the one that was approved.
     """
     if once and (there := Job.objects.filter(once=once).first()) is not None:
         return there
-    made, clean = plan(slug, params, machines)
-    kind = _kind(slug)
-    _check_preflight(kind, clean, machines)
+    kind = kind_of(slug)
+    made, clean, values = _plan(kind, params, machines, options)
+    if made.touches_machines:
+        check_preflight(kind, clean, machines, seen)
     if approved_hash and made.hash != approved_hash:
         raise PlanRefused(
             "plan-changed", "The plan is no longer the one that was shown.", "Look at the new plan, then run it."
         )
+    rules = approval_rules.concerning(kind, machines)
+    propose = propose or bool(rules)
+    job = Job(
+        kind=kind.slug,
+        params={name: value for name, value in clean.items() if name not in kind.secrets},
+        plan=made.to_json(),
+        plan_hash=made.hash,
+        queue=made.queue,
+        mutates=kind.mutates and made.touches_machines,
+        state=JobState.PROPOSED if propose else JobState.QUEUED,
+        options=options.to_json(),
+        priority=options.priority,
+        created_by=actor,
+        once=once or None,
+        retry_of=retry_of,
+    )
     try:
-        return _store(kind, made, clean, machines, actor, once, retry_of)
+        with transaction.atomic():
+            _store(job, made, machines, options)
+            secrets.keep(job, values)
+            if propose:
+                ask(job, [str(rule) for rule in rules])
+            if arrange is not None:
+                arrange(job)
     except IntegrityError:
         # The same launch at the same time: the other one was first.
         if once and (there := Job.objects.filter(once=once).first()) is not None:
             return there
         raise
+    return job
 
 
-def _store(
-    kind: Kind,
-    made: Plan,
-    clean: dict[str, Any],
+def settle_plan(
+    job: Job,
+    params: dict[str, Any],
     machines: Sequence[Machine],
-    actor: str,
-    once: str,
-    retry_of: Job | None,
-) -> Job:
+    *,
+    fence: Callable[[], bool],
+    approved_hash: str = "",
+    propose: bool = False,
+) -> bool:
+    """Give a job that was stored without a plan the one that is right now; ``False`` when another was first.
+
+    ``fence`` is asked in the transaction. The job is as it is stored then. Raises ``PlanRefused`` as ``launch`` does.
+    """
+    kind = kind_of(job.kind)
+    options = Options.from_json(job.options)
+    made, clean, _ = _plan(kind, params, machines, options)
+    if made.touches_machines:
+        check_preflight(kind, clean, machines)
+    if approved_hash and made.hash != approved_hash:
+        raise PlanRefused(
+            "plan-changed", "The plan is no longer the one that was shown.", "Look at the new plan, then run it."
+        )
+    rules = approval_rules.concerning(kind, machines)
+    propose = propose or bool(rules)
     with transaction.atomic():
-        job = Job.objects.create(
-            kind=kind.slug,
+        # Only one may: the fence is a conditional update, and whoever it refuses writes nothing.
+        settled = fence() and change(
+            job.pk,
+            JobState.PROPOSED if propose else JobState.QUEUED,
+            among=UNSTARTED,
+            actor="console",
+            reason={"plan": made.hash},
             params={name: value for name, value in clean.items() if name not in kind.secrets},
             plan=made.to_json(),
             plan_hash=made.hash,
             queue=made.queue,
-            mutates=kind.mutates,
-            created_by=actor,
-            once=once or None,
-            retry_of=retry_of,
+            mutates=kind.mutates and made.touches_machines,
+            waits_for=None,
+            waits_on={},
+            wake_at=None,
         )
-        job.machines.set(machines)
-        by_name = {machine.name: machine for machine in machines}
-        _store_steps(job, made, by_name)
-        again = {"retry_of": retry_of.pk} if retry_of else {}
-        audit(
-            "job.launch",
-            f"job:{job.pk}",
-            actor=actor,
-            kind=kind.slug,
-            plan=made.hash,
-            machines=sorted(by_name),
-            **again,
-        )
-        announce("fleet", "job", job=job.pk, state=job.state)
-        transaction.on_commit(lambda: wake(job.pk, job.queue))
-    return job
-
-
-def cancel(job: Job, *, actor: str) -> bool:
-    """Ask a job to stop; ``False`` when it had ended. One that no worker has yet ends at once."""
-    with transaction.atomic():
-        now = timezone.now()
-        unstarted = Job.objects.filter(pk=job.pk, state__in=UNSTARTED).update(
-            state=JobState.CANCELLED, ended_at=now, waits_for=None
-        )
-        asked = unstarted or Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(state=JobState.CANCELLING)
-        if asked:
+        if settled:
+            job.machines.set(machines)
+            _store_steps(job, made, {machine.name: machine for machine in machines}, set(options.pause_before))
+            names = sorted(machine.name for machine in machines)
+            audit("job.plan", f"job:{job.pk}", kind=kind.slug, plan=made.hash, machines=names)
             job.refresh_from_db()
-            audit("job.cancel", f"job:{job.pk}", actor=actor)
-            announce(f"job:{job.pk}", "job", state=job.state)
-    return bool(asked)
+            if propose:
+                ask(job, [str(rule) for rule in rules])
+    return settled
 
 
-def _kind(slug: str) -> Kind:
+def _store(job: Job, made: Plan, machines: Sequence[Machine], options: Options) -> None:
+    job.save(force_insert=True)
+    JobTarget.objects.bulk_create([JobTarget(job=job, machine=machine) for machine in machines])
+    by_name = {machine.name: machine for machine in machines}
+    _store_steps(job, made, by_name, set(options.pause_before))
+    again = {"retry_of": job.retry_of_id} if job.retry_of_id else {}
+    audit(
+        "job.launch",
+        f"job:{job.pk}",
+        actor=job.created_by,
+        kind=job.kind,
+        plan=made.hash,
+        machines=sorted(by_name),
+        **again,
+    )
+    record(job.pk, "", JobState(job.state), actor=job.created_by)
+    if job.state == JobState.QUEUED:
+        transaction.on_commit(lambda: wake(job.pk, job.queue))
+
+
+def kind_of(slug: str) -> Kind:
     try:
         return registry.get(slug)
     except KeyError:
@@ -140,16 +227,26 @@ _TARGETS: dict[str, tuple[int, float, str]] = {
 }
 
 
-def _check_preflight(kind: Kind, params: dict[str, Any], machines: Sequence[Machine]) -> None:
-    """A blocking check stops the job here, before a byte is copied."""
-    for machine in machines:
-        for check in kind.preflight(params, Target(machine.name, machine.read), Depot()):
+def check_preflight(
+    kind: Kind, params: dict[str, Any], machines: Sequence[Machine], seen: Mapping[str, Facts] | None = None
+) -> None:
+    """A blocking check stops the job here, before a byte is copied; who holds the NPUs that it takes is looked at anew.
+
+    ``seen`` is by machine what a look has found already. Raises ``PlanRefused``.
+    """
+    seen = look_at(kind, params, machines) if seen is None else seen
+    targets = [Target(machine.name, seen.get(machine.name) or machine.read) for machine in machines]
+    by_name = {machine.name: machine for machine in machines}
+    for target, checks in readiness.judge(kind, params, targets, Depot()):
+        for check in checks:
+            if check.severity == "block" and check.code == "npu-held":
+                raise refusal(by_name[target.name], check, fresh=target.name in seen)
             if check.severity == "block":
                 mend = f"{check.mend.label}: run {check.mend.kind}." if check.mend else "Mend it, then probe again."
-                raise PlanRefused("preflight-blocked", f"{machine.name}: {check.reason}", mend, "targets")
+                raise PlanRefused("preflight-blocked", f"{target.name}: {check.reason}", mend, "targets")
 
 
-def _check_targets(kind: Kind, machines: Sequence[Machine]) -> None:
+def check_targets(kind: Kind, machines: Sequence[Machine]) -> None:
     low, high, text = _TARGETS[kind.targets]
     if not low <= len(machines) <= high:
         raise PlanRefused("targets-invalid", f"{kind.title} takes {text}.", "Correct the targets.", "targets")
@@ -163,7 +260,7 @@ def _check_targets(kind: Kind, machines: Sequence[Machine]) -> None:
             )
 
 
-def _store_steps(job: Job, made: Plan, machines: dict[str, Machine]) -> None:
+def _store_steps(job: Job, made: Plan, machines: dict[str, Machine], pause_before: set[str]) -> None:
     rows: list[JobStep] = []
     for stage, stage_plan in enumerate(made.to_json()["stages"]):
         for lane, lane_plan in enumerate(stage_plan["lanes"]):
@@ -181,6 +278,7 @@ def _store_steps(job: Job, made: Plan, machines: dict[str, Machine]) -> None:
                             key=step["key"],
                             title=step["title"],
                             action=step["action"],
+                            held=not compensates and step["key"] in pause_before,
                             run_id=uuid4().hex,
                         )
                     )

@@ -1,22 +1,33 @@
-"""States of jobs and steps, and the moves that are allowed.
+"""States of jobs and steps, and the moves that are allowed. Every move is ``jobs.transitions``: conditional, recorded.
 
 Job:
 
 ===============  =====================================================================  ==============================
 state            meaning                                                                goes to
 ===============  =====================================================================  ==============================
+``proposed``     planned and stored; another person has to approve the plan's hash      queued, cancelled
 ``queued``       planned and stored; no worker has it                                   running, waiting, cancelled
-``waiting``      another job holds one of its machines; ``waits_for`` says which        running, waiting, cancelled
-``running``      a worker holds its lease                                               any end, cancelling, running
+``waiting``      something is in its way; ``waits_on`` says what, ``waits_for`` which   running, waiting, cancelled;
+                 job, if it is one                                                      planned: queued, proposed
+``running``      a worker holds its lease                                               any end, pausing, paused,
+                                                                                        cancelling, running
+``pausing``      asked to pause; what runs is finished first, nothing else is begun     any end, paused, running,
+                                                                                        cancelling, pausing
+``paused``       stopped before a step; keeps its machines, no worker has it            queued, cancelled
 ``cancelling``   asked to stop; the worker is stopping what runs                        any end, cancelling
 ``succeeded``    every step is done                                                     (end)
 ``failed``       a step ended as it must not: expected, with a code, cause and mend     (end)
 ``errored``      the console itself is at fault: a bug, its traceback is kept           (end)
-``cancelled``    a person stopped it                                                    (end)
+``cancelled``    a person stopped it, or it never began: ``failure`` says why           (end)
 ``interrupted``  a run was cut by a reboot and its kind does not say it may be repeated (end)
 ===============  =====================================================================  ==============================
 
-``running`` to ``running`` is a take-over: the lease had run out, the attempt number rises by one.
+``running`` to ``running`` (likewise ``pausing``, ``cancelling``) is a take-over: the lease had run out, the attempt
+number rises by one. A job that was resumed is ``queued`` like a new one, but keeps its machines.
+
+A job that comes after others waits without a plan (its hash is empty) until they have ended; then it is planned, and
+queued or proposed like a new one (``jobs.pipelines.deferral``). What can't be planned is ``cancelled``, or ``errored``
+where that is the console's fault.
 
 Step: ``pending`` -> ``running`` -> ``succeeded``, ``skipped``, ``failed``, ``errored``, ``cancelled`` or
 ``interrupted``. ``unreachable`` is no end: the link is cut, the run goes on there, its log follows.
@@ -29,9 +40,12 @@ from django.utils.translation import gettext_lazy as _
 
 
 class JobState(models.TextChoices):
+    PROPOSED = "proposed", _("Proposed")
     QUEUED = "queued", _("Queued")
     WAITING = "waiting", _("Waiting")
     RUNNING = "running", _("Running")
+    PAUSING = "pausing", _("Pausing")
+    PAUSED = "paused", _("Paused")
     CANCELLING = "cancelling", _("Cancelling")
     SUCCEEDED = "succeeded", _("Succeeded")
     FAILED = "failed", _("Failed")
@@ -53,6 +67,8 @@ class StepState(models.TextChoices):
 
 
 UNSTARTED = (JobState.QUEUED, JobState.WAITING)
-HELD = (JobState.RUNNING, JobState.CANCELLING)
+HELD = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
+# Nobody works on them before a person says so.
+IDLE = (JobState.PROPOSED, JobState.PAUSED)
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.ERRORED, JobState.CANCELLED, JobState.INTERRUPTED)
 DONE_STEPS = (StepState.SUCCEEDED, StepState.SKIPPED)

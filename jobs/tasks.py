@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from jobs.dispatch import reconcile
 from jobs.loop import submit
+from jobs.reconciler import reconcile
 
 
 @shared_task(name="jobs.run")
-def run(job_id: int) -> None:
-    """Take the job if nobody has it."""
-    submit(job_id)
+def run(job_ids: list[int]) -> None:
+    """Take those of the jobs that nobody has."""
+    submit(job_ids)
 
 
 @shared_task(name="jobs.reconcile")

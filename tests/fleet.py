@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -54,6 +55,15 @@ class Fleet:
         """One line for each time that an installer was started on the machine."""
         log = self.disk(name) / "var/log/ascend_seclog/operation.log"
         return log.read_text().splitlines() if log.exists() else []
+
+    def answers(self, name: str) -> bool:
+        """Whether anything takes a connection there."""
+        port = next(int(machine["port"]) for machine in self.machines if machine["name"] == name)
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def control(self, *arguments: str) -> None:
         """``reboot NAME``, ``power-cut NAME``, ``fault NAME FAULT...``."""
@@ -117,9 +127,9 @@ def new_fleet(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
 
 @pytest.fixture(scope="session")
 def simulated_packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The simulator's packages by what they are: driver, firmware, cann, headers."""
+    """The simulator's packages by what they are: driver, firmware, cann, headers, python."""
     paths = packages.write_all(tmp_path_factory.mktemp("packages"))
-    return dict(zip(("driver", "firmware", "cann", "headers"), paths, strict=True))
+    return dict(zip(("driver", "firmware", "cann", "headers", "python"), paths, strict=False))
 
 
 @pytest.fixture
@@ -128,11 +138,19 @@ def depot(settings, tmp_path: Path, transactional_db: None, simulated_packages: 
     settings.DEPOT_DIR = tmp_path / "depot"
     found = {}
     for what, path in simulated_packages.items():
-        type = {"headers": "os-package"}.get(what, what)
-        meta, version = {}, ""
-        if what == "headers":
-            meta = {"package": "kernel-devel", "architecture": "aarch64"}
-            version = path.name.removeprefix("kernel-devel-").removesuffix(".aarch64.rpm")
+        type = {"headers": "os-package", "python": "os-package"}.get(what, what)
         with path.open("rb") as file:
-            found[what] = ingest(file, name=path.name, type=type, actor="ada", version=version, meta=meta).pk
+            found[what] = ingest(file, name=path.name, type=type, actor="ada").pk
+    return found
+
+
+@pytest.fixture
+def wheels(depot: dict[str, int], simulated_packages: dict[str, Path]) -> dict[str, int]:
+    """MindSpore's wheel and what it needs, in the depot of this test: name -> artifact id."""
+    found = {}
+    for path in sorted(simulated_packages["driver"].parent.glob("*.whl")):
+        name = path.name.split("-")[0]
+        type = "mindspore" if name == "mindspore" else "wheel"
+        with path.open("rb") as file:
+            found[name] = ingest(file, name=path.name, type=type, actor="ada").pk
     return found

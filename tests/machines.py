@@ -21,9 +21,18 @@ def sshd() -> Iterator[Server]:
     thread.start()
     server = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
     yield server
-    loop.call_soon_threadsafe(server.listener.close)
+    asyncio.run_coroutine_threadsafe(_close(server), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(5)
+
+
+async def _close(server: Server) -> None:
+    server.listener.close()
+    # Sessions whose command goes on, as it does on a machine.
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.wait(left or {asyncio.create_task(asyncio.sleep(0))}, timeout=5)
 
 
 @pytest.fixture

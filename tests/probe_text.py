@@ -89,5 +89,5 @@ def probe_text(
     if cann:
         sections["toolkit"] = (0, f"package_name=Ascend-cann-toolkit\nversion={cann}\narch=aarch64")
     if docker:
-        sections["docker"] = (0, "Docker version 18.09.0, build 172f8da")
+        sections["runtimes"] = (0, "Docker version 18.09.0, build 172f8da")
     return "".join(f"{MARK} {name}\n{body}\n{MARK} = {status}\n" for name, (status, body) in sections.items())

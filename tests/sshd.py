@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Login(asyncssh.SSHServer):
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        return username == "root" and password == PASSWORD
+        return username in ("root", "ops") and password == PASSWORD
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         return True
@@ -33,19 +34,35 @@ class Server:
     endpoint: Endpoint
     listener: asyncssh.SSHAcceptor
     shell: str = "/bin/sh"
+    # The command line that a session's command becomes; without it the shell runs it.
+    session: Callable[[str], list[str]] | None = None
 
     async def handle(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         if not Path(self.shell).exists():
             process.stderr.write(f"{self.shell}: No such file or directory\n".encode())
             process.exit(127)
             return
-        child = await asyncio.create_subprocess_exec(
-            self.shell, "-c", process.command or "", stdin=-1, stdout=-1, stderr=-1, start_new_session=True
-        )
-        await process.redirect(stdin=child.stdin)
+        command = process.command or ""
+        words = self.session(command) if self.session else [self.shell, "-c", command]
+        child = await asyncio.create_subprocess_exec(*words, stdin=-1, stdout=-1, stderr=-1, start_new_session=True)
+        assert child.stdin is not None
+        fed = asyncio.create_task(self._feed(process.stdin, child.stdin))
         # The exit status must follow the last byte of output, as it does from sshd.
         await asyncio.gather(self._pump(child.stdout, process.stdout), self._pump(child.stderr, process.stderr))
-        process.exit(await child.wait())
+        status = await child.wait()
+        fed.cancel()
+        process.exit(status)
+
+    async def _feed(self, source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -> None:
+        """Not asyncssh's redirect: that ends the whole link when a command ends before it has read its input."""
+        try:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        except (asyncssh.Error, OSError):
+            pass
+        finally:
+            sink.close()
 
     async def _pump(self, source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:
         assert source is not None
@@ -72,6 +89,8 @@ class Proxy:
         self.swallow = False
         self.lets: list[int] = []
         self.last = "cut"
+        # Bytes that it passed on, both ways.
+        self.passed = 0
         self.links: list[asyncio.StreamWriter] = []
 
     async def start(self) -> int:
@@ -96,6 +115,7 @@ class Proxy:
                     return
                 self.swallow = True
                 continue
+            self.passed += len(data)
             writer.write(data)
             await writer.drain()
         writer.close()

@@ -9,7 +9,7 @@ from typing import TypeVar
 from hardware.inventory.models import Machine
 from hardware.inventory.services import probe
 from hardware.ssh.pool import Pool
-from jobs.logbook import replay
+from jobs.logs.reading import whole
 from jobs.models import Job
 from jobs.runner import Runner
 
@@ -50,4 +50,4 @@ def read_facts(machine: Machine) -> Machine:
 
 
 def log_of(job: Job) -> bytes:
-    return b"".join(bytes(chunk.data) for chunk in replay(job.pk, 0, 10_000))
+    return b"".join(piece.data for piece in whole(job.pk))

@@ -24,7 +24,8 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         more = {"field": error.field} if error.field else {}
         return _response(body(error.code, error.cause, 422, mend=error.mend, **more))
     if isinstance(error, JobFailed):
-        return _response(body(error.code, error.cause, 422, mend=error.mend))
+        more = getattr(error, "more", {})
+        return _response(body(error.code, error.cause, getattr(error, "status", 422), mend=error.mend, **more))
     if isinstance(error, SSHFailure):
         return _response(body(error.code, str(error), 502, mend=error.mend, machine=error.machine))
     answer = exception_handler(error, context)

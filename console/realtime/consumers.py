@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs
@@ -33,7 +34,7 @@ from console.realtime.messages import (
 )
 from hardware.database import on_db
 from hardware.inventory.models import Machine
-from hardware.telemetry.samples import latest
+from hardware.telemetry.samples import FLEET, latest, look
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ IDLE_SECONDS = 15.0
 LOGIN_CHECK_SECONDS = 60.0
 # A client that takes nothing for so long is gone, or may as well come back later.
 STALLED_SECONDS = 60.0
+# How often the collectors are told that somebody looks.
+LOOKING_SECONDS = 3.0
 
 
 class LoggedOut(Exception):
@@ -67,6 +70,7 @@ class Feed:
         self.scope = scope
         self._send = send
         self._sent_at = self._login_seen_at = time.monotonic()
+        self._looking_at = float("-inf")
 
     @classmethod
     def as_asgi(cls) -> Any:
@@ -125,6 +129,13 @@ class Feed:
         await asyncio.sleep(self._sent_at + GAP_SECONDS - time.monotonic())
         return wakeups.take()
 
+    async def looking(self, name: str) -> None:
+        """Have the collectors announce samples: those of a machine, or the fleet's."""
+        if time.monotonic() - self._looking_at > LOOKING_SECONDS:
+            self._looking_at = time.monotonic()
+            # Not among the database's threads: a Redis that is away must not hold those up.
+            await asyncio.to_thread(look, name)
+
     async def say(self, frames: Sequence[Mapping[str, Any]]) -> None:
         """Send the frames as one message; without any, only show that we are here.
 
@@ -155,13 +166,15 @@ async def _gone(receive: Receive) -> None:
 
 
 class JobLog(Feed):
-    """``/ws/jobs/ID/log?after=OFFSET``"""
+    """``/ws/jobs/ID/log?after=OFFSET&since=TIME``"""
 
     async def refused(self) -> int | None:
-        asked = parse_qs(self.scope["query_string"].decode("latin-1")).get("after", ["0"])[0]
+        query = parse_qs(self.scope["query_string"].decode("latin-1"))
+        asked = query.get("after", ["0"])[0]
         if not (asked.isascii() and asked.isdigit() and len(asked) < 19):
             return BAD_POSITION
-        self.feed = JobFeed(self.scope["url_route"]["kwargs"]["job"], int(asked))
+        since = _moment(query.get("since", [""])[0])
+        self.feed = JobFeed(self.scope["url_route"]["kwargs"]["job"], int(asked), since)
         return None if await on_db(self.feed.exists) else NO_SUCH_THING
 
     def topics(self) -> Sequence[str]:
@@ -181,6 +194,15 @@ class JobLog(Feed):
             states = looking or any(one["topic"].startswith("job:") for one in news)
 
 
+def _moment(text: str) -> datetime | None:
+    """A time with its zone; without one that can be read all is told, as without ``since``."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
 class Telemetry(Feed):
     """``/ws/machines/NAME/telemetry``"""
 
@@ -196,6 +218,7 @@ class Telemetry(Feed):
         said = ""
         newest = await self._newest()
         while True:
+            await self.looking(self.machine)
             fresh = [newest] if newest and newest["at"] != said else []
             await self.say([{"type": "samples", **one} for one in fresh])
             said = fresh[0]["at"] if fresh else said
@@ -219,6 +242,7 @@ class Fleet(Feed):
         await self.say(await on_db(feed.everything))
         looked = time.monotonic()
         while True:
+            await self.looking(FLEET)
             news = await self.news(wakeups, LOOK_SECONDS)
             frames: list[Mapping[str, Any]] = await on_db(feed.named, *_named(news)) if news else []
             if time.monotonic() - looked > FLEET_LOOK_SECONDS or any(one["key"] == LOOK for one in news):
@@ -235,7 +259,9 @@ class Nowhere(Feed):
         return NO_SUCH_THING
 
 
-def _named(news: Sequence[Wakeup]) -> tuple[list[str], list[int]]:
-    """Machine names and job ids in the keys of the fleet's wake-ups."""
+def _named(news: Sequence[Wakeup]) -> tuple[list[str], list[int], list[int]]:
+    """Machine names, job ids and alert ids in the keys of the fleet's wake-ups."""
     keys = [one["key"].split(":", 1) for one in news if ":" in one["key"]]
-    return [name for kind, name in keys if kind == "machine"], [int(name) for kind, name in keys if kind == "job"]
+    machines = [name for kind, name in keys if kind == "machine"]
+    jobs, alerts = ([int(name) for kind, name in keys if kind == wanted] for wanted in ("job", "alert"))
+    return machines, jobs, alerts

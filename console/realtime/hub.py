@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
-from console.realtime.messages import LOOK, Wakeup, group
+from console.realtime.messages import LOOK, Wakeup, group, newer
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,7 @@ class Subscription:
 
     def give(self, wakeup: Wakeup) -> None:
         place = (wakeup["topic"], wakeup["key"])
-        self._news.pop(place, None)
-        self._news[place] = wakeup
+        self._news[place] = newer(self._news.pop(place, None), wakeup)
         if len(self._news) > CAPACITY:
             del self._news[next(iter(self._news))]
         self._event.set()
@@ -84,19 +83,25 @@ class Hub:
                 layer: Any = get_channel_layer()
                 if self._channel is None:
                     self._channel = await layer.new_channel()
-                for topic in self._subscriptions.keys() - self._joined:
-                    await layer.group_add(group(topic), self._channel)
-                    self._joined.add(topic)
-                    # What changed since the subscriber last looked, and before we heard, it finds by looking now.
-                    for subscription in self._subscriptions.get(topic, ()):
-                        subscription.give(Wakeup(type="wakeup", topic=topic, key=LOOK))
-                for topic in self._joined - self._subscriptions.keys():
-                    await layer.group_discard(group(topic), self._channel)
-                    self._joined.discard(topic)
+                wanted = {group(topic) for topic in self._subscriptions}
+                for name in wanted - self._joined:
+                    await layer.group_add(name, self._channel)
+                    self._joined.add(name)
+                    self._let_look(name)
+                for name in self._joined - wanted:
+                    await layer.group_discard(name, self._channel)
+                    self._joined.discard(name)
             except Exception as wrong:
                 log.debug("the channel layer is away: %s", wrong)
                 self._changed.set()
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _let_look(self, name: str) -> None:
+        """What changed since a subscriber last looked, and before the group was joined, it finds by looking now."""
+        for topic, subscriptions in self._subscriptions.items():
+            if group(topic) == name:
+                for subscription in subscriptions:
+                    subscription.give(Wakeup(topic=topic, key=LOOK))
 
     async def _listen(self) -> None:
         while True:
@@ -104,13 +109,14 @@ class Hub:
                 await asyncio.sleep(0.05)
                 continue
             try:
-                wakeup = await get_channel_layer().receive(self._channel)
+                news = await get_channel_layer().receive(self._channel)
             except Exception as wrong:
                 log.warning("a wake-up could not be read (%s)", wrong)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            for subscription in self._subscriptions.get(wakeup["topic"], ()):
-                subscription.give(wakeup)
+            for wakeup in news["wakeups"]:
+                for subscription in self._subscriptions.get(wakeup["topic"], ()):
+                    subscription.give(wakeup)
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -79,6 +79,10 @@ class ChipReading(TypedDict):
     hbm_used_mb: int | None
     hbm_total_mb: int | None
     health: str | None
+    ecc_errors: int | None
+    link: int | None
+    processes: int | None
+    fault_codes: list[str] | None
 
 
 class SamplesFrame(TypedDict):
@@ -92,6 +96,7 @@ class SamplesFrame(TypedDict):
     state: str
     chips: list[ChipReading]
     said: str
+    vitals: dict[str, float]
     interval_s: float
 
 
@@ -110,6 +115,19 @@ class FleetJobFrame(TypedDict):
     state: str
 
 
+class FleetAlertFrame(TypedDict):
+    """An alert that was opened, ended or acknowledged; ``alert`` 0: rules or silences are different now."""
+
+    type: Literal["alert"]
+    alert: int
+    rule: str
+    severity: str
+    machine: str
+    npu: str
+    state: str
+    acknowledged: bool
+
+
 class FleetTelemetryFrame(TypedDict):
     """Newest readings of those machines that reported since the last such frame, by machine name."""
 
@@ -123,16 +141,33 @@ LOOK = ""
 
 
 class Wakeup(TypedDict):
-    """What a process that changed something tells those that hold sockets.
+    """That something has changed.
 
     ``key`` tells wake-ups of one topic apart that must not replace each other (``machine:sim-01``); ``payload`` is
     there for telemetry alone, everything else is read from the store.
     """
 
-    type: Literal["wakeup"]
     topic: str
     key: str
     payload: NotRequired[dict[str, Any]]
+
+
+def newer(before: Wakeup | None, now: Wakeup) -> Wakeup:
+    """What to keep of two wake-ups of one topic and key: the later one. Of readings that tell only of the machines that
+    have changed, those of the earlier one that the later does not tell of are kept, too.
+    """
+    earlier = before.get("payload", {}).get("machines") if before is not None else None
+    if not isinstance(earlier, dict) or "machines" not in now.get("payload", {}):
+        return now
+    payload = {**now["payload"], "machines": {**earlier, **now["payload"]["machines"]}}
+    return Wakeup(topic=now["topic"], key=now["key"], payload=payload)
+
+
+class News(TypedDict):
+    """What a process that changed something tells those that hold sockets, in one message of the channel layer."""
+
+    type: Literal["wakeups"]
+    wakeups: list[Wakeup]
 
 
 def encode(frames: Iterable[Mapping[str, Any]]) -> str:
@@ -140,5 +175,9 @@ def encode(frames: Iterable[Mapping[str, Any]]) -> str:
 
 
 def group(topic: str) -> str:
-    """The channel layer's group of a topic; groups have no colons in their names."""
-    return topic.replace(":", ".", 1)
+    """The channel layer's group that hears of a topic; groups have no colons in their names.
+
+    All jobs have one: a thousand jobs that change at once cost one message, and who holds sockets picks out its own.
+    """
+    kind, _, rest = topic.partition(":")
+    return "jobs" if kind in ("job", "job-log") else f"{kind}.{rest}" if rest else kind

@@ -1,8 +1,9 @@
 """Tells the processes that hold sockets what has changed, after the commit and beside the transaction.
 
-A wake-up is handed to one background thread with an event loop of its own. While it waits there, later wake-ups of the
-same topic join it, so that a burst costs one message. A Redis that is away or slow costs the caller nothing: what can't
-be sent is dropped, and readers, who look into the store every few seconds anyway, are late by that much.
+A wake-up is handed to one background thread with an event loop of its own. The first goes out at once, those of a
+hundredth of a second after it together: a burst costs one message a group, and its caller wakes the thread only once. A
+Redis that is away or slow costs the caller nothing: what can't be sent is dropped, and readers, who look into
+the store every few seconds anyway, are late by that much.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import asyncio
 import logging
 import os
 import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
 from channels.layers import get_channel_layer
 from django.db import transaction
 
-from console.realtime.messages import LOOK, Wakeup, group
+from console.realtime.messages import LOOK, News, Wakeup, group, newer
 from hardware.events import Change, changed
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,9 @@ log = logging.getLogger(__name__)
 CAPACITY = 10_000
 SEND_SECONDS = 2.0
 PAUSE_SECONDS = 1.0
+GATHER_SECONDS = 0.01
+# Wake-ups in one message.
+TOGETHER = 1000
 
 
 class Publisher:
@@ -35,6 +41,7 @@ class Publisher:
         self._guard = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._something = asyncio.Event()
+        self._resting = False
         self._away = False
         self._pid = os.getpid()
         threading.Thread(target=self._loop.run_until_complete, args=[self._run()], name="publish", daemon=True).start()
@@ -48,24 +55,31 @@ class Publisher:
         """Take a wake-up; never waits, never fails."""
         place = (wakeup["topic"], wakeup["key"])
         with self._guard:
-            idle = not self._waiting
-            self._waiting.pop(place, None)
-            self._waiting[place] = wakeup
+            wake, self._resting = self._resting, False
+            self._waiting[place] = newer(self._waiting.pop(place, None), wakeup)
             if len(self._waiting) > CAPACITY:
                 del self._waiting[next(iter(self._waiting))]
-        if idle:
+        if wake:
             self._loop.call_soon_threadsafe(self._something.set)
+
+    async def _take(self) -> list[Wakeup]:
+        """What waits, as soon as there is something."""
+        while True:
+            with self._guard:
+                if self._waiting:
+                    batch, self._waiting = self._waiting, {}
+                    return list(batch.values())
+                self._resting = True
+            await self._something.wait()
+            self._something.clear()
 
     async def _run(self) -> None:
         while True:
-            await self._something.wait()
-            self._something.clear()
-            with self._guard:
-                batch, self._waiting = self._waiting, {}
+            batch = await self._take()
             try:
-                for wakeup in batch.values():
+                for name, news in together(batch):
                     async with asyncio.timeout(SEND_SECONDS):
-                        await get_channel_layer().group_send(group(wakeup["topic"]), wakeup)
+                        await get_channel_layer().group_send(name, news)
                 if self._away:
                     log.info("Redis is back; pages are told of changes again")
                 self._away = False
@@ -74,6 +88,7 @@ class Publisher:
                     log.warning("Redis can't be told of changes (%s); pages look for themselves", wrong)
                 self._away = True
                 await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(GATHER_SECONDS)
 
 
 @lru_cache(maxsize=1)
@@ -88,20 +103,33 @@ def publisher() -> Publisher:
     return _started()
 
 
+def together(batch: Iterable[Wakeup]) -> Iterator[tuple[str, News]]:
+    """The messages that tell of all of them, each with its group. A reading goes alone: it may be large."""
+    groups: dict[str, list[Wakeup]] = defaultdict(list)
+    for wakeup in batch:
+        if "payload" in wakeup:
+            yield group(wakeup["topic"]), News(type="wakeups", wakeups=[wakeup])
+        else:
+            groups[group(wakeup["topic"])].append(wakeup)
+    for name, those in groups.items():
+        for first in range(0, len(those), TOGETHER):
+            yield name, News(type="wakeups", wakeups=those[first : first + TOGETHER])
+
+
 def wakeups(change: Change) -> list[Wakeup]:
     """What to tell of a change: its payload stays behind, except a reading, which no database holds."""
     if change.type in ("samples", "telemetry"):
-        return [Wakeup(type="wakeup", topic=change.topic, key=change.type, payload=change.payload)]
+        return [Wakeup(topic=change.topic, key=change.type, payload=change.payload)]
     if change.topic == "fleet":
         return [_of_fleet(f"{change.type}:{change.payload.get(change.type, '')}")]
-    made = [Wakeup(type="wakeup", topic=change.topic, key=LOOK)]
+    made = [Wakeup(topic=change.topic, key=LOOK)]
     if change.topic.startswith("job:") and change.type == "job":
         made.append(_of_fleet(change.topic))
     return made
 
 
 def _of_fleet(key: str) -> Wakeup:
-    return Wakeup(type="wakeup", topic="fleet", key=key)
+    return Wakeup(topic="fleet", key=key)
 
 
 def _changed(sender: Any, change: Change, **_: Any) -> None:

@@ -70,10 +70,11 @@ def run(
     if not wait_until_up():
         stop(ground)
         raise CommandError("Redis does not answer; look at REDIS_URL, or at the lines above.")
-    watch(ground, [child(name, command) for name, command in _commands().items()], finished, stopping_now)
+    watch(ground, [child(name, command) for name, command in commands().items()], finished, stopping_now)
 
 
-def _commands() -> dict[str, list[str]]:
+def commands() -> dict[str, list[str]]:
+    """Name -> command line of each child but Redis."""
     python = [sys.executable, "-m"]
     celery = [*python, "celery", "--quiet", "-A", "console.celery"]
     worker = [*celery, "worker", "--pool", "threads", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
@@ -87,6 +88,7 @@ def _commands() -> dict[str, list[str]]:
         "compute": [*worker, "-Q", "compute", "-c", "1", "-n", "compute@%h"],
         "collector": [sys.executable, str(settings.BASE_DIR / "manage.py"), "collect"],
         "beat": [
-            *celery, "beat", "--loglevel", "WARNING", "--pidfile", "", "--schedule", str(settings.VAR_DIR / "beat"),
+            *celery, "beat", "--loglevel", "WARNING", "--pidfile", "",
+            "--scheduler", "django_celery_beat.schedulers:DatabaseScheduler",
         ],
     }  # fmt: skip

@@ -15,6 +15,8 @@ from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext_l
 
 from jobs import registry
 from jobs.kind import Kind
+from jobs.pipelines.definition import Definition
+from jobs.pipelines.registry import all_pipelines
 
 register = template.Library()
 
@@ -25,9 +27,12 @@ STATES: dict[str, tuple[str, str, Any]] = {
     "unknown": ("unknown", "unknown", gettext_lazy("Unknown")),
     "simulated": ("simulated", "simulated", gettext_lazy("Simulated")),
     # jobs and steps
+    "proposed": ("waiting", "user", gettext_lazy("Proposed")),
     "queued": ("waiting", "waiting", gettext_lazy("Queued")),
     "waiting": ("waiting", "waiting", gettext_lazy("Waiting")),
     "running": ("running", "running", gettext_lazy("Running")),
+    "pausing": ("warning", "pause", gettext_lazy("Pausing")),
+    "paused": ("warning", "pause", gettext_lazy("Paused")),
     "cancelling": ("warning", "stop", gettext_lazy("Cancelling")),
     "succeeded": ("ok", "ok", gettext_lazy("Succeeded")),
     "failed": ("failed", "failed", gettext_lazy("Failed")),
@@ -37,6 +42,10 @@ STATES: dict[str, tuple[str, str, Any]] = {
     "pending": ("unknown", "waiting", gettext_lazy("Pending")),
     "unreachable": ("unreachable", "unreachable", gettext_lazy("Out of reach")),
     "skipped": ("unknown", "skipped", gettext_lazy("Skipped")),
+    "approved": ("ok", "ok", pgettext_lazy("approval", "Approved")),
+    "rejected": ("failed", "cancelled", pgettext_lazy("approval", "Rejected")),
+    "withdrawn": ("unknown", "none", pgettext_lazy("approval", "Withdrawn")),
+    "lapsed": ("warning", "warning", pgettext_lazy("approval", "Lapsed")),
     "changing": ("running", "running", pgettext_lazy("release", "Changing")),
     "serving": ("ok", "ok", pgettext_lazy("release", "Serving")),
     "down": ("failed", "failed", pgettext_lazy("release", "Down")),
@@ -223,3 +232,9 @@ def kind_title(slug: str) -> str:
 def kinds_for_machines() -> list[Kind]:
     """The kinds that can be run on a machine."""
     return [kind for kind in registry.all_kinds().values() if kind.targets != "none"]
+
+
+@register.simple_tag
+def pipelines_for_machines() -> list[Definition]:
+    """The pipelines that can be started on a machine."""
+    return [one for one in all_pipelines().values() if one.targets != "none"]

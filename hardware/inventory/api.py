@@ -10,8 +10,16 @@ from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.validators import UniqueValidator
 
+from hardware.bmc.api import MachineBoardSerializer, board_certificate, give, has_login
+from hardware.bmc.redfish import BmcFailure
+from hardware.bmc.services import detach
 from hardware.events import audit
+from hardware.inventory.compatibility.services import refresh
+from hardware.inventory.credentials.services import successor
+from hardware.inventory.jumps import JumpRefused, check_jump
+from hardware.inventory.keys import SECRETS, login_problems
 from hardware.inventory.models import Credential, Machine
 from hardware.inventory.preflight import Need, evaluate
 from hardware.inventory.services import change, confirm, enroll, offered_key, probe, restore, retire
@@ -20,25 +28,62 @@ from hardware.ssh.hostkeys import HostKey
 
 
 class CredentialSerializer(serializers.ModelSerializer[Credential]):
+    public_key = serializers.CharField(read_only=True)
+    fingerprint = serializers.CharField(read_only=True)
+
     class Meta:
         model = Credential
-        fields = ["id", "name", "username", "password", "private_key", "passphrase", "created_at"]
-        extra_kwargs = {name: {"write_only": True} for name in ("password", "private_key", "passphrase")}
+        fields = ["id", "name", "username", "sudo", "public_key", "fingerprint", *SECRETS, "created_at"]
+        # What a person typed is kept as it is: a password may begin with a space.
+        extra_kwargs = {name: {"write_only": True, "trim_whitespace": False} for name in SECRETS}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: getattr(self.instance, name) for name in ("sudo", *SECRETS)} if self.instance else {}
+        problems = login_problems({**kept, **attrs})
+        if problems:
+            raise serializers.ValidationError({field: [said] for field, said in problems.items()})
+        return attrs
+
+
+class NewKeySerializer(serializers.Serializer[Any]):
+    """``name`` of the new credential; without it, the old one's with the day."""
+
+    name = serializers.CharField(
+        max_length=80, default="", allow_blank=True, validators=[UniqueValidator(Credential.objects.all())]
+    )
 
 
 class MachineSerializer(serializers.ModelSerializer[Machine]):
     credential = serializers.SlugRelatedField(slug_field="name", queryset=Credential.objects.all())
     labels = serializers.ListField(child=serializers.CharField(max_length=63), required=False)
+    jump = serializers.SlugRelatedField(
+        slug_field="name",
+        queryset=Machine.objects.select_related("jump"),
+        required=False,
+        allow_null=True,
+        help_text="The machine that the SSH link goes through (ProxyJump).",
+    )
+    bmc = MachineBoardSerializer(required=False, allow_null=True, help_text="Its management board; null takes it away.")
 
     class Meta:
         model = Machine
         fields = [
-            "id", "name", "host", "port", "site", "labels", "credential", "state", "trouble", "host_key_fingerprint",
-            "offered_fingerprint", "simulated", "facts", "facts_at", "created_at",
+            "id", "name", "host", "port", "site", "labels", "credential", "jump", "bmc", "state", "trouble",
+            "host_key_fingerprint", "offered_fingerprint", "simulated", "facts", "facts_at", "created_at",
         ]  # fmt: skip
         read_only_fields = [
             "state", "trouble", "host_key_fingerprint", "offered_fingerprint", "simulated", "facts", "facts_at",
         ]  # fmt: skip
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            check_jump(self.instance.name if self.instance else attrs["name"], attrs.get("jump"))
+        except JumpRefused as wrong:
+            raise serializers.ValidationError({"jump": [str(wrong)]}) from wrong
+        if attrs.get("bmc") and not has_login(attrs["bmc"], self.instance):
+            said = "Name a credential of the BMC, or give username and password."
+            raise serializers.ValidationError({"bmc": {"credential": [said]}})
+        return attrs
 
 
 class FingerprintSerializer(serializers.Serializer[Any]):
@@ -47,7 +92,7 @@ class FingerprintSerializer(serializers.Serializer[Any]):
 
 class CheckSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
-    severity = serializers.ChoiceField(["pass", "warn", "block"])
+    severity = serializers.ChoiceField(["block", "unknown", "warn", "pass"])
     reason = serializers.CharField()
     mend = serializers.DictField(allow_null=True)
     values = serializers.DictField()
@@ -78,6 +123,19 @@ class CredentialViewSet(viewsets.ModelViewSet[Credential]):
                 fields=sorted(serializer.validated_data),
             )
 
+    @extend_schema(request=NewKeySerializer, responses={201: CredentialSerializer})
+    @action(detail=True, methods=["post"], url_path="new-key")
+    def new_key(self, request: Request, pk: str) -> Response:
+        """A successor: the same login with a new ed25519 key, which a job of kind rotate-key brings to the machines.
+
+        The private key is made in the console and never leaves it; the answer has the public one.
+        """
+        old = self.get_object()
+        asked = NewKeySerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        made = successor(old, asked.validated_data["name"], actor=request.user.get_username())
+        return Response(CredentialSerializer(made).data, status=status.HTTP_201_CREATED)
+
     def perform_destroy(self, instance: Credential) -> None:
         with transaction.atomic():
             audit("credential.delete", f"credential:{instance.name}", actor=self.request.user.get_username())
@@ -85,42 +143,74 @@ class CredentialViewSet(viewsets.ModelViewSet[Credential]):
 
 
 class MachineViewSet(viewsets.ModelViewSet[Machine]):
-    queryset = Machine.objects.select_related("credential")
+    queryset = Machine.objects.select_related("credential", "jump", "bmc__credential")
     serializer_class = MachineSerializer
     lookup_field = "name"
     lookup_value_regex = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-    filterset_fields = ["name", "site", "state", "simulated"]
+    filterset_fields = ["name", "site", "state", "simulated", "jump__name"]
     http_method_names = ["get", "post", "patch", "head", "options"]
 
     offered: HostKey | None = None
+    board: str | BmcFailure | None = None
 
     def prepare(self, request: Request) -> None:
-        """Ask the machine for its key before a transaction begins: one that does not answer takes ten seconds."""
+        """Ask the machine for its key, and its board for its certificate, before a transaction begins: one that does
+        not answer takes ten seconds.
+        """
         asked = self.get_serializer(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
-        self.offered = offered_key(given["name"], given["host"], given.get("port", 22))
+        self.offered = offered_key(given["name"], given["host"], given.get("port", 22), given.get("jump"))
+        if given.get("bmc"):
+            self.board = board_certificate(given["name"], given["bmc"])
+
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Site, labels, credential, jump host and board; with ``If-Match``."""
+        if isinstance(request.data, dict) and request.data.get("bmc"):
+            asked = MachineBoardSerializer(data=request.data["bmc"])
+            # What is wrong with it, the update says.
+            if asked.is_valid():
+                self.board = board_certificate(kwargs["name"], asked.validated_data)
+        return super().partial_update(request, *args, **kwargs)
 
     def perform_create(self, serializer: serializers.BaseSerializer[Machine]) -> None:
         """Enrolling reads the host key; a machine that does not answer is not stored."""
-        actor = self.request.user.get_username()
-        serializer.instance = enroll(actor=actor, key=self.offered, **serializer.validated_data)
+        actor, given = self.request.user.get_username(), dict(serializer.validated_data)
+        board = given.pop("bmc", None)
+        if self.offered is None:
+            self.prepare(self.request)
+        with transaction.atomic():
+            serializer.instance = enroll(actor=actor, key=self.offered, **given)
+            if board:
+                give(serializer.instance, board, self.board, actor=actor)
 
     def perform_update(self, serializer: serializers.BaseSerializer[Machine]) -> None:
-        """Site, labels and credential; an address is what the pinned key belongs to and does not change."""
-        machine, fields = serializer.instance, serializer.validated_data
+        """Site, labels, credential, jump host and board; an address is what the pinned key belongs to and stays."""
+        machine, fields = serializer.instance, dict(serializer.validated_data)
         assert machine is not None
         fixed = [name for name in ("name", "host", "port") if name in fields and fields[name] != getattr(machine, name)]
         if fixed:
             said = "This is what the pinned host key belongs to. Retire the machine and enroll the other one."
             raise serializers.ValidationError({name: [said] for name in fixed})
-        change(machine, actor=self.request.user.get_username(), **fields)
+        actor, nothing = self.request.user.get_username(), object()
+        board = fields.pop("bmc", nothing)
+        if fields or board is nothing:
+            change(machine, actor=actor, **fields)
+        if board is None:
+            detach(machine, actor=actor)
+            machine.refresh_from_db()
+        elif board is not nothing:
+            give(machine, board, self.board, actor=actor)
 
     @extend_schema(request=None, responses=MachineSerializer)
     @action(detail=True, methods=["post"])
     def retire(self, request: Request, name: str) -> Response:
-        """Take it out of use; its history stays."""
-        return Response(MachineSerializer(retire(self.get_object(), actor=request.user.get_username())).data)
+        """Take it out of use; its history stays. A jump host only once nothing in use lies behind it."""
+        try:
+            machine = retire(self.get_object(), actor=request.user.get_username())
+        except JumpRefused as wrong:
+            raise serializers.ValidationError({"name": [str(wrong)]}) from wrong
+        return Response(MachineSerializer(machine).data)
 
     @extend_schema(request=None, responses=MachineSerializer)
     @action(detail=True, methods=["post"])
@@ -153,7 +243,12 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
     def preflight(self, request: Request, name: str) -> Response:
         """What the last facts say about the machine as such; a job's own needs are in its plan."""
         facts = self.get_object().read
-        checks = evaluate(facts, Need(kernel_headers=True, packages=("dkms", "gcc", "make"))) if facts else []
+        refresh()
+        checks = (
+            evaluate(facts, Need(kernel_headers=True, packages=("dkms", "gcc", "make"), driver_tools=True))
+            if facts
+            else []
+        )
         return Response({"checks": [_check(check) for check in checks], "probed": facts is not None})
 
 

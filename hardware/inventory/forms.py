@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import asyncssh
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from hardware.inventory.jumps import JumpRefused, check_jump
+from hardware.inventory.keys import SECRETS, login_problems
+from hardware.inventory.lists.entries import RESERVED
 from hardware.inventory.models import Credential, Machine
 
 NEW = "new"
@@ -31,6 +33,9 @@ class MachineForm(MachineModelForm):
     password = forms.CharField(required=False, max_length=1000, strip=False)
     private_key = forms.CharField(required=False, max_length=20000)
     passphrase = forms.CharField(required=False, max_length=1000, strip=False)
+    sudo = forms.ChoiceField(required=False)
+    sudo_password = forms.CharField(required=False, max_length=1000, strip=False)
+    jump = forms.CharField(required=False, max_length=63)
 
     class Meta:
         model = Machine
@@ -51,11 +56,29 @@ class MachineForm(MachineModelForm):
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [(f"old:{name}", name) for name in names] + [(NEW, _("A new credential"))]
         choice.initial = f"old:{names[0]}" if names else NEW
+        sudo = self.fields["sudo"]
+        assert isinstance(sudo, forms.ChoiceField)
+        sudo.choices = [
+            (Credential.Sudo.NONE, _("Not needed, or not wanted")),
+            (Credential.Sudo.NOPASSWD, _("sudo, without a password")),
+            (Credential.Sudo.LOGIN, _("sudo, with the password of the login")),
+            (Credential.Sudo.OWN, _("sudo, with a password of its own")),
+        ]
+
+    def clean_sudo(self) -> str:
+        return self.cleaned_data["sudo"] or Credential.Sudo.NONE
+
+    @property
+    def jump_hosts(self) -> list[str]:
+        """Machines that others are behind already: what is offered first."""
+        return list(Machine.objects.filter(behind__isnull=False).distinct().values_list("name", flat=True)[:50])
 
     def clean_name(self) -> str:
         name = str(self.cleaned_data["name"])
-        if name == "add":
-            raise ValidationError(_("No machine can be called add: that is the address of this page."))
+        if name in RESERVED:
+            raise ValidationError(
+                _("No machine can be called %(name)s: that is the address of a page.") % {"name": name}
+            )
         return name
 
     def clean_labels(self) -> list[str]:
@@ -73,33 +96,31 @@ class MachineForm(MachineModelForm):
             self.add_error("credential_name", _("There is a credential of this name already; choose it above."))
         if not given.get("username"):
             self.add_error("username", _("Give the user name to log in with."))
-        if not given.get("password") and not given.get("private_key"):
-            self.add_error("password", _("Give a password or a private key."))
-        if given.get("private_key"):
-            self._check_key(given["private_key"], given.get("passphrase") or None)
+        for field, said in login_problems(given).items():
+            self.add_error(field, said)
         return given
 
-    def _check_key(self, text: str, passphrase: str | None) -> None:
-        # Now, in one sentence, and not as a refused login later.
+    def clean_jump(self) -> Machine | None:
+        """The jump host by its name, in place of the text that was typed."""
+        name = self.cleaned_data["jump"].strip()
+        if not name:
+            return None
+        found = Machine.objects.filter(name=name).first()
+        if found is None:
+            raise ValidationError(_("There is no machine called %(name)s.") % {"name": name})
         try:
-            asyncssh.import_private_key(text, passphrase)
-        except ValueError as wrong:
-            # asyncssh tells these apart only in words.
-            said = str(wrong)
-            if isinstance(wrong, asyncssh.KeyEncryptionError) or "decrypt" in said:
-                self.add_error("passphrase", _("The passphrase does not open this private key."))
-            elif "assphrase" in said:
-                self.add_error("passphrase", _("This private key is protected; give its passphrase."))
-            else:
-                self.add_error("private_key", _("This is no private key in OpenSSH or PEM form."))
+            check_jump(str(self.cleaned_data.get("name", "")), found)
+        except JumpRefused as wrong:
+            raise ValidationError(str(wrong)) from wrong
+        return found
 
     def enrolment(self) -> dict[str, Any]:
         """What ``enroll`` takes: the machine's fields, and either a credential or the fields of a new one."""
         given = self.cleaned_data
-        fields = {name: given[name] for name in ("name", "host", "port", "site", "labels")}
+        fields = {name: given[name] for name in ("name", "host", "port", "site", "labels", "jump")}
         if given["credential"] == NEW:
-            secret = {name: given[name] for name in ("username", "password", "private_key", "passphrase")}
-            return {**fields, "new_credential": {"name": given["credential_name"], **secret}}
+            login = {name: given[name] for name in ("username", "sudo", *SECRETS)}
+            return {**fields, "new_credential": {"name": given["credential_name"], **login}}
         try:
             return {**fields, "credential": Credential.objects.get(name=given["credential"].removeprefix("old:"))}
         except Credential.DoesNotExist:

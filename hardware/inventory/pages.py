@@ -11,15 +11,20 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from hardware.inventory import wording
+from hardware.bmc import wording as bmc_wording
+from hardware.bmc.forms import BmcForm
+from hardware.inventory import causes, connections, wording
+from hardware.inventory.facts import Facts
 from hardware.inventory.forms import MachineForm
+from hardware.inventory.groups.models import Group
 from hardware.inventory.models import Machine
-from hardware.inventory.services import confirm, enroll, probe, probe_all
+from hardware.inventory.selection import Selection
+from hardware.inventory.services import confirm, enroll, probe
 from hardware.inventory.software import software
-from hardware.inventory.standing import Standing, new_job
+from hardware.inventory.standing import Standing, standings
+from hardware.inventory.ticked import act
 from hardware.ssh import background
 from hardware.ssh.errors import SSHFailure
 
@@ -40,23 +45,21 @@ class Choice:
 def machines(request: HttpRequest) -> HttpResponse:
     """The fleet as a table. Filters are in the address, so that a view of it can be sent to somebody.
 
-    A POST does something with the machines that were ticked: ``do`` is ``job`` (plan one on them) or ``probe``.
+    A POST does something with the machines that were ticked: ``do`` is ``job`` (plan one on them), ``probe``,
+    ``change`` (labels and site) or ``group`` (save them under a name).
     """
-    if request.method == "POST":
-        return _with_selection(request)
-    asked = {name: request.GET.get(name, "") for name in FILTERS}
     text = request.GET.get("q", "").strip()
-    fleet = [Standing(m) for m in Machine.objects.select_related("credential")]
+    asked = {name: request.GET.get(name, "") for name in FILTERS}
+    labels = (asked["label"],) if asked["label"] else ()
+    wanted = Selection(text, asked["site"], labels, asked["state"], asked["chip"], asked["driver"])
+    if request.method == "POST":
+        return act(request, wanted)
+    fleet = standings(Machine.objects.all())
     choices = [
         Choice(name, sorted({value for standing in fleet for value in _values(standing, name)}), asked[name])
         for name in FILTERS
     ]
-    shown = [
-        standing
-        for standing in fleet
-        if all(not value or value in _values(standing, name) for name, value in asked.items())
-        and (not text or _matches(standing, text.lower()))
-    ]
+    shown = [standing for standing in fleet if wanted.lets(standing)]
     page = Paginator(shown, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
@@ -64,31 +67,11 @@ def machines(request: HttpRequest) -> HttpResponse:
         "total": len(fleet),
         "shown": len(shown),
         "choices": choices,
-        "filtered": bool(text or any(asked.values())),
+        "filtered": bool(wanted),
         "q": text,
+        "groups": Group.objects.count(),
     }
     return render(request, "machines/machines.html", context)
-
-
-def _with_selection(request: HttpRequest) -> HttpResponse:
-    chosen = list(Machine.objects.filter(name__in=request.POST.getlist("machine")))
-    if request.POST.get("do") == "job":
-        return HttpResponseRedirect(new_job("", [found.name for found in chosen]))
-    ready = [found for found in chosen if found.host_key]
-    started = time.monotonic()
-    failed = background.call(probe_all, ready)
-    took = f"{time.monotonic() - started:.1f}"
-    done = len(ready) - len(failed)
-    if done:
-        words = ngettext("%(n)s machine was probed in %(s)s s.", "%(n)s machines were probed in %(s)s s.", done)
-        messages.success(request, words % {"n": done, "s": took})
-    for wrong in failed:
-        messages.error(request, f"{wrong} {wording.trouble_mend(wrong.code, wrong.mend)}")
-    for found in chosen:
-        if not found.host_key:
-            what = _("%(machine)s was not probed: its fingerprint is not confirmed yet.")
-            messages.warning(request, what % {"machine": found.name})
-    return HttpResponseRedirect(request.get_full_path())
 
 
 def _values(standing: Standing, name: str) -> list[str]:
@@ -104,17 +87,13 @@ def _values(standing: Standing, name: str) -> list[str]:
     return [value] if value else []
 
 
-def _matches(standing: Standing, text: str) -> bool:
-    machine = standing.machine
-    return any(text in value.lower() for value in (machine.name, machine.host, machine.site, *machine.labels))
-
-
 @require_http_methods(["GET", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
     """Enroll a machine by hand. A machine that does not answer is not stored; the form stays as it was filled in."""
     form = MachineForm(request.POST or None)
+    board = BmcForm(request.POST or None, optional=True)
     failure: dict[str, str] | None = None
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and all([form.is_valid(), board.is_valid()]):
         try:
             machine = enroll(actor=request.user.get_username(), **form.enrolment())
         except SSHFailure as wrong:
@@ -125,20 +104,28 @@ def add(request: HttpRequest) -> HttpResponse:
                 "mend": _("Check the address and the port, and that the machine is on. Nothing was stored."),
             }
         else:
+            if board.given:
+                board.attach(machine, request.user.get_username())
             return redirect("machine", name=machine.name)
     status = 200 if request.method == "GET" else 422
-    return render(request, "machines/add.html", {"form": form, "failure": failure}, status=status)
+    return render(request, "machines/add.html", {"form": form, "bmc_form": board, "failure": failure}, status=status)
 
 
 @require_GET
 def machine(request: HttpRequest, name: str) -> HttpResponse:
     """One machine: what it is, what stands in its way, what its NPUs do, what was done to it."""
-    found = get_object_or_404(Machine.objects.select_related("credential"), name=name)
+    fields = ("credential", "jump", "bmc__credential")
+    found = get_object_or_404(Machine.objects.select_related(*fields), name=name)
     standing = Standing(found)
+    bmc = getattr(found, "bmc", None)
     context: dict[str, Any] = {
         "software": software(standing) if standing.facts else [],
         # The rollouts lie above this package: only their reverse relation is known here.
         "deployment": getattr(found, "deployment", None),
+        "bmc": bmc,
+        "bmc_cause": causes.cause(bmc.trouble.get("cause", "")) if bmc else "",
+        "bmc_mend": bmc_wording.mend(bmc.trouble.get("mend", "")) if bmc else "",
+        "bmc_form": BmcForm(),
         "jobs": found.jobs.order_by("-id")[:8],
         "job_count": found.jobs.count(),
         "machine": found,
@@ -147,7 +134,25 @@ def machine(request: HttpRequest, name: str) -> HttpResponse:
         "simulated": found.simulated,
         "key_type": found.offered_key.split(" ", 1)[0].removeprefix("ssh-").split("-")[0] or "ed25519",
     }
+    if standing.facts:
+        context |= _read_off(standing.facts)
     return render(request, "machines/machine.html", context)
+
+
+def _read_off(facts: Facts) -> dict[str, Any]:
+    """What the page shows of facts that take a second look: who holds which NPU, drives that are alike."""
+    found = connections.rows(facts)
+    names = [f"NPU{row.node}" for row in found]
+    return {
+        "connections": found,
+        "idle_holders": connections.holdings_of(facts, None),
+        "ways": sorted(connections.ways(facts)),
+        "matrix": [{"name": row.name, "ways": [row.ways.get(name, "") for name in names]} for row in found],
+        "drives": connections.drives(facts),
+        "off_s": abs(facts.clock_skew_s or 0),
+        # Docker has its row in the table of software.
+        "other_runtimes": [(name, version) for name, version in facts.runtimes.items() if name != "docker"],
+    }
 
 
 @require_POST
@@ -182,7 +187,7 @@ def _probe(request: HttpRequest, found: Machine) -> HttpResponse:
         # What is wrong with the contact is stored with the machine, and its page says it. A key that nobody has
         # confirmed yet is no trouble of the machine: the page says that too.
         if wrong.code == "ssh-host-key-not-pinned":
-            messages.error(request, f"{wrong} {wording.trouble_mend(wrong.code, wrong.mend)}")
+            messages.error(request, f"{causes.cause(str(wrong))} {wording.trouble_mend(wrong.code, wrong.mend)}")
     else:
         took = f"{time.monotonic() - started:.1f}"
         messages.success(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +12,13 @@ from django.utils import timezone
 
 from hardware.database import on_db
 from hardware.events import announce, audit
+from hardware.inventory.changes.services import keep
 from hardware.inventory.facts import PROBE, Facts, read
-from hardware.inventory.models import Credential, FactSnapshot, Machine
+from hardware.inventory.jumps import check_jump, check_retiring
+from hardware.inventory.models import Credential, Machine
+from hardware.ssh import background
 from hardware.ssh.command import execute
+from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import HostKeyChanged, NoShell, SSHFailure
 from hardware.ssh.hostkeys import HostKey, read_host_key
 from hardware.ssh.pool import Pool
@@ -21,24 +26,31 @@ from hardware.ssh.pool import Pool
 PROBES_AT_ONCE = 20
 
 
-def offered_key(name: str, host: str, port: int = 22) -> HostKey:
-    """The key that a machine offers, read before anything logs in. Raises ``Unreachable``."""
-    return asyncio.run(read_host_key(name, host, port))
+def offered_key(name: str, host: str, port: int = 22, jump: Machine | None = None) -> HostKey:
+    """The key that a machine offers, read before anything logs in to it; ``jump`` is what it is reached through.
+
+    Raises ``Unreachable``, and ``JumpHostFailed`` where that one is what does not answer.
+    """
+    if jump is None:
+        return asyncio.run(read_host_key(name, host, port))
+    return background.call(Pool.host_key, Endpoint(name, host, port, "", None, via=jump.endpoint()))
 
 
 def enroll(
     *, actor: str, key: HostKey | None = None, new_credential: dict[str, str] | None = None, **fields: Any
 ) -> Machine:
-    """A new machine, whose key waits for a person to confirm it. Raises ``Unreachable``; nothing is stored then.
+    """A new machine, whose key waits for a person to confirm it. Raises ``Unreachable`` and ``JumpRefused``; nothing is
+    stored then.
 
     ``key`` is what ``offered_key`` read, for a caller that must not wait for the machine here. ``new_credential`` are
     the fields of a credential that is made with it.
     """
-    key = key or offered_key(fields["name"], fields["host"], fields.get("port", 22))
+    key = key or offered_key(fields["name"], fields["host"], fields.get("port", 22), fields.get("jump"))
     with transaction.atomic():
         if new_credential is not None:
             fields["credential"] = Credential.objects.create(**new_credential)
             audit("credential.create", f"credential:{new_credential['name']}", actor=actor)
+        check_jump(fields["name"], fields.get("jump"))
         machine = Machine.objects.create(**fields, offered_key=key.public, offered_fingerprint=key.fingerprint)
         audit("machine.enroll", f"machine:{machine.name}", actor=actor, host=machine.host, fingerprint=key.fingerprint)
         announce("fleet", "machine", machine=machine.name, state=machine.state)
@@ -68,18 +80,25 @@ def confirm(machine: Machine, fingerprint: str, *, actor: str) -> bool:
 
 
 def change(machine: Machine, *, actor: str, **fields: Any) -> None:
-    """Give a machine another site, labels or credential."""
+    """Give a machine another site, labels, credential or jump host. Raises ``JumpRefused``."""
     with transaction.atomic():
+        if "jump" in fields:
+            # Here once more: two that are given to each other at the same time would make a loop.
+            check_jump(machine.name, fields["jump"])
         for name, value in fields.items():
             setattr(machine, name, value)
         machine.save(update_fields=list(fields))
-        shown = {name: str(value) if name == "credential" else value for name, value in fields.items()}
+        shown = {name: str(value or "") if name in ("credential", "jump") else value for name, value in fields.items()}
         audit("machine.update", f"machine:{machine.name}", actor=actor, **shown)
         announce("fleet", "machine", machine=machine.name, state=machine.state)
 
 
 def retire(machine: Machine, *, actor: str) -> Machine:
-    """Take a machine out of use: nothing logs in there any more. Its history stays."""
+    """Take a machine out of use: nothing logs in there any more. Its history stays.
+
+    Raises ``JumpRefused`` while machines in use lie behind it.
+    """
+    check_retiring(machine)
     return _put(machine, Machine.State.RETIRED, "machine.retire", actor)
 
 
@@ -103,15 +122,19 @@ async def probe(pool: Pool, machine: Machine) -> Facts:
     """Read the machine's facts and store them. A failure is stored as the machine's trouble, then raised."""
     endpoint = await on_db(machine.endpoint)
     try:
+        # Logged in first, so that the clock is not held against the time that this took.
+        await pool.connection(endpoint)
+        asked = time.time()
         result = await execute(pool, endpoint, PROBE, timeout=60)
+        answered = time.time()
     except HostKeyChanged as wrong:
-        offered = await read_host_key(machine.name, machine.host, machine.port)
+        offered = await pool.host_key(endpoint)
         await on_db(_store_trouble, machine, wrong, Machine.State.BLOCKED, offered)
         raise
     except SSHFailure as wrong:
         await on_db(_store_trouble, machine, wrong, Machine.State.SILENT, None)
         raise
-    facts = read(result.stdout)
+    facts = read(result.stdout, asked, answered)
     if facts.hostname is None and facts.kernel is None:
         failure = NoShell(machine.name, "it has no working /bin/sh: the probe printed nothing.")
         await on_db(_store_trouble, machine, failure, Machine.State.SILENT, None)
@@ -139,7 +162,7 @@ async def probe_all(pool: Pool, machines: Sequence[Machine]) -> list[SSHFailure]
 def _store_facts(machine: Machine, facts: Facts) -> None:
     with transaction.atomic():
         data = facts.to_json()
-        FactSnapshot.objects.create(machine=machine, data=data)
+        keep(machine, facts)
         Machine.objects.filter(pk=machine.pk).exclude(state=Machine.State.RETIRED).update(
             facts=data, facts_at=timezone.now(), simulated=facts.simulated, state=Machine.State.READY, trouble={}
         )

@@ -26,7 +26,7 @@ class Part:
 def software(standing: Standing) -> list[Part]:
     facts = standing.facts
     assert facts is not None, "software is asked for after a probe"
-    return [*_driver(standing, facts), _cann(standing, facts), _docker(facts)]
+    return [*_driver(standing, facts), _cann(standing, facts), _mindspore(standing, facts), _docker(facts)]
 
 
 def _driver(standing: Standing, facts: Facts) -> list[Part]:
@@ -39,6 +39,7 @@ def _driver(standing: Standing, facts: Facts) -> list[Part]:
     state, verdict = {
         "pass": ("ok", _("Compatible")),
         "block": ("failed", _("Wrong")),
+        "warn": ("warning", _("Doubtful")),
     }.get(pair, ("unknown", _("Unknown")))
     driver = facts.driver.version if facts.driver else ""
     firmware = facts.firmware.version if facts.firmware else ""
@@ -56,12 +57,32 @@ def _driver(standing: Standing, facts: Facts) -> list[Part]:
     ]
 
 
+def _verdict(standing: Standing, code: str) -> tuple[str, str]:
+    """The state and the words of a part by the check that judges it against its counterpart."""
+    check = next((check for check in standing.checks if check.code == code), None)
+    if check is None:
+        return "ok", _("Installed")
+    return {
+        "pass": ("ok", _("Compatible")),
+        "unknown": ("unknown", _("Unknown")),
+    }.get(check.severity, ("warning", _("Does not match")))
+
+
 def _cann(standing: Standing, facts: Facts) -> Part:
     if facts.cann is not None:
-        return Part("CANN", facts.cann.version, "ok", _("Installed"))
+        state, verdict = _verdict(standing, "driver-cann")
+        return Part("CANN", facts.cann.version, state, verdict)
     return Part(
         "CANN", "", "unknown", _("Needed to convert"), _("Install"), new_job("install-cann", [standing.machine.name])
     )
+
+
+def _mindspore(standing: Standing, facts: Facts) -> Part:
+    if facts.mindspore is not None:
+        state, verdict = _verdict(standing, "mindspore-cann")
+        return Part("MindSpore", facts.mindspore.version, state, verdict)
+    url = new_job("install-mindspore", [standing.machine.name])
+    return Part("MindSpore", "", "unknown", _("Needed to train"), _("Install"), url)
 
 
 def _docker(facts: Facts) -> Part:

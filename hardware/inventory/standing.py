@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
 
-from hardware.inventory import wording
+from hardware.inventory import causes, wording
+from hardware.inventory.compatibility.services import refresh
 from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
 from hardware.inventory.preflight import Check, Mend, Need, evaluate
+from hardware.inventory.preflight.compatibility import in_force
 
 # What every machine of the fleet is to have: it can build the driver, and its NPUs answer.
-FLEET = Need(kernel_headers=True, packages=("dkms", "gcc", "make"), npus=True)
+FLEET = Need(kernel_headers=True, packages=("dkms", "gcc", "make"), driver_tools=True, npus=True)
 
 
 def new_job(kind: str, machines: list[str], **params: object) -> str:
@@ -49,29 +53,67 @@ class Row:
         return new_job(self.mend.kind, [self.machine], **self.mend.params) if self.mend else ""
 
 
+class Known:
+    """Facts that were read before, and their checks, which rest on them and on the table of what runs with what."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self._table: object = None
+        self._checks: list[Check] = []
+
+    @property
+    def checks(self) -> list[Check]:
+        if self._table is not in_force():
+            self._table, self._checks = in_force(), evaluate(self.facts, FLEET)
+        return self._checks
+
+
+# By machine and by when they were read; some 15 KB each.
+_known: dict[tuple[int, datetime], Known] = {}
+KNOWN = 6000
+CHUNK = 500
+
+
+def standings(machines: QuerySet[Machine]) -> list[Standing]:
+    """Many machines at once: facts that have been looked at before are not read again, they are most of the work."""
+    refresh()
+    found = list(machines.defer("facts"))
+    missing = [one.pk for one in found if one.facts_at and (one.pk, one.facts_at) not in _known]
+    if len(_known) + len(missing) > KNOWN:
+        _known.clear()
+        missing = [one.pk for one in found if one.facts_at]
+    for first in range(0, len(missing), CHUNK):
+        rows = Machine.objects.filter(pk__in=missing[first : first + CHUNK]).values_list("pk", "facts_at", "facts")
+        for pk, facts_at, facts in rows:
+            if facts and facts_at:
+                _known[pk, facts_at] = Known(Facts.from_json(facts))
+    return [Standing(one, _known.get((one.pk, one.facts_at)) if one.facts_at else None) for one in found]
+
+
 class Standing:
     """``state`` is ``new``, ``blocked``, ``silent``, ``retired``, ``unprobed``, ``attention`` or ``ready``."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, known: Known | None = None) -> None:
         self.machine = machine
+        self._known = known
 
     @cached_property
     def facts(self) -> Facts | None:
-        return self.machine.read
+        return self._known.facts if self._known else self.machine.read
 
     @cached_property
     def checks(self) -> list[Check]:
+        if self._known:
+            return self._known.checks
+        refresh()
         return evaluate(self.facts, FLEET) if self.facts else []
 
     @cached_property
     def rows(self) -> list[Row]:
-        facts = self.facts
-        if facts is None:
-            return []
         name = self.machine.name
-        return [Row(c.code, c.severity, wording.cause(c), wording.reason(c, facts), c.mend, name) for c in self.checks]
+        return [Row(c.code, c.severity, wording.cause(c), wording.reason(c), c.mend, name) for c in self.checks]
 
-    @property
+    @cached_property
     def state(self) -> str:
         if self.machine.state != Machine.State.READY:
             return str(self.machine.state)
@@ -87,6 +129,10 @@ class Standing:
     @property
     def warns(self) -> list[Row]:
         return [row for row in self.rows if row.severity == "warn"]
+
+    @property
+    def unknowns(self) -> list[Row]:
+        return [row for row in self.rows if row.severity == "unknown"]
 
     @property
     def passes(self) -> list[Row]:
@@ -109,6 +155,16 @@ class Standing:
     @property
     def trouble_title(self) -> str:
         return wording.trouble_title(self.machine.trouble.get("code", ""))
+
+    @property
+    def trouble_cause(self) -> str:
+        return causes.cause(self.machine.trouble.get("cause", ""))
+
+    @property
+    def tried_again_at(self) -> datetime | None:
+        """When the collector logs in again after a login that was refused."""
+        said = self.machine.trouble.get("again_at")
+        return datetime.fromisoformat(said) if said else None
 
     @property
     def trouble_mend(self) -> str:

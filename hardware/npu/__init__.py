@@ -1,29 +1,30 @@
-"""What ``npu-smi`` prints, as records. ``parse`` never raises, whatever the bytes are.
+"""What ``npu-smi`` and its kin print, as records. ``parse`` never raises, whatever the bytes are.
 
-Read now: the table of ``npu-smi info`` and the tool's errors. Other outputs come back as layout ``unknown`` with
-their text.
+``parse`` reads one output of ``npu-smi`` or several that were pasted one after another; ``docs/npu.md`` says what
+comes out. ``versions``, ``hccn`` and ``pci`` beside it read the driver's own files, ``hccn_tool`` and ``lspci``.
 """
 
 from __future__ import annotations
 
-from hardware.npu.errors import read_error
-from hardware.npu.report import Chip, Process, Report, ToolError
-from hardware.npu.table import read_table
+import logging
 
-__all__ = ["Chip", "Process", "Report", "ToolError", "parse"]
+from hardware.npu import reading, text
+from hardware.npu.report import Chip, Process, Report, ReportJson, ToolError
+
+__all__ = ["Chip", "Process", "Report", "ReportJson", "ToolError", "parse"]
+
+log = logging.getLogger(__name__)
 
 
-def parse(text: str | bytes, command: str = "npu-smi info") -> Report:
-    """Records of one output. An unknown layout is flagged by a warning and keeps its text in ``raw``."""
-    if isinstance(text, bytes):
-        text = text.decode(errors="replace")
-    text = text.replace("\r\n", "\n").replace("\x00", "")
-    report = Report(command)
-    read_table(text, report)
-    if not report.chips:
-        report.error = read_error(text)
-    if report.layout == "unknown":
-        report.raw = text
-        if report.error is None:
-            report.warnings.append("this layout is not known; the text is kept as it is")
-    return report
+def parse(output: str | bytes, command: str | None = None) -> Report:
+    """Records of what was printed. ``command`` is what was run, where the caller knows; a paste may show it itself.
+
+    An unknown layout is flagged by a warning and keeps its text in ``fields["raw"]``.
+    """
+    raw = text.decode(output) if isinstance(output, bytes) else output
+    try:
+        return reading.read(raw, command)
+    except Exception as wrong:
+        # One odd text must not end a collector that reads a thousand others; the tests ask ``reading`` itself.
+        log.exception("an output of npu-smi of %d signs could not be read", len(raw))
+        return reading.unread(raw, f"the reader has a bug that this text shows ({wrong!r}); the text is kept as it is")

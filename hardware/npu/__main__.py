@@ -1,8 +1,12 @@
-"""``python -m hardware.npu [FILE|-]``: one JSON object for an output that was pasted into a ticket."""
+"""``python -m hardware.npu [FILE|-]``: one JSON object for an output that was pasted into a ticket.
+
+Exit status 0: the object was printed, whatever it says. 2: wrong arguments, or the file can't be read.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,7 +22,12 @@ def main(arguments: list[str]) -> int:
     except OSError as wrong:
         print(f"hardware.npu: {arguments[0]} can't be read: {wrong.strerror}", file=sys.stderr)
         return 2
-    print(json.dumps(parse(data).to_json(), ensure_ascii=False))
+    try:
+        sys.stdout.buffer.write(json.dumps(parse(data).to_json(), ensure_ascii=False).encode() + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Who reads has seen enough; the interpreter must not try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

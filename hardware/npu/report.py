@@ -1,9 +1,12 @@
-"""What an ``npu-smi`` text says, as records. ``None`` stands for what the tool did not say; nothing is guessed."""
+"""What a tool's text says, as records. ``None`` stands for what the tool did not say; nothing is guessed.
+
+``schema.json`` beside this module describes ``Report.to_json()``; ``docs/npu.md`` explains it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 
 @dataclass
@@ -27,9 +30,22 @@ class Chip:
     hugepages_used: int | None = None
     hugepages_total: int | None = None
 
+    def take(self, other: Chip) -> None:
+        """Fill from ``other`` what is not known here."""
+        mine = vars(self)
+        for name, value in vars(other).items():
+            if mine[name] is None:
+                mine[name] = value
+
+
+class HalfChip(Chip):
+    """A chip of whose two rows one can't be read: which of its card's chips it is is not known."""
+
 
 @dataclass
 class Process:
+    """One process on a chip; ``pid`` is the machine's, not the container's."""
+
     npu_id: int | None
     chip_id: int | None
     pid: int | None
@@ -46,22 +62,60 @@ class ToolError:
     likely_cause: str
 
 
+class ErrorJson(TypedDict):
+    code: str
+    text: str
+    likely_cause: str
+
+
+class ReportJson(TypedDict):
+    """What ``python -m hardware.npu`` prints; chips, processes and samples have the fields of their records."""
+
+    command: str | None
+    layout: str
+    tool_version: str | None
+    driver_version: str | None
+    chips: list[dict[str, Any]]
+    processes: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+    fields: dict[str, Any]
+    warnings: list[str]
+    error: ErrorJson | None
+
+
 @dataclass
 class Report:
-    """One output. ``layout`` is ``hbm``, ``ddr``, ``a3``, ``npu-id`` or ``unknown`` (then ``raw`` keeps the text)."""
+    """One output, or several that were pasted one after another.
 
-    command: str
+    ``layout``: of the table ``ddr`` (310, 310B, 310P), ``hbm`` (910, 910B), ``a3`` or ``950``; ``processes``, ``list``,
+    ``mapping``, ``topology``, ``watch``, ``fields``, ``version``, ``help``, ``error``; or ``unknown``, and then
+    ``fields["raw"]`` keeps the text.
+    """
+
+    command: str | None = None
     layout: str = "unknown"
     tool_version: str | None = None
     driver_version: str | None = None
     chips: list[Chip] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
+    samples: list[Chip] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     error: ToolError | None = None
-    raw: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        data = asdict(self)
-        if self.layout != "unknown":
-            del data["raw"]
-        return data
+    def to_json(self) -> ReportJson:
+        error = self.error
+        return {
+            "command": self.command,
+            "layout": self.layout,
+            "tool_version": self.tool_version,
+            "driver_version": self.driver_version,
+            "chips": [dict(vars(chip)) for chip in self.chips],
+            "processes": [dict(vars(process)) for process in self.processes],
+            "samples": [dict(vars(chip)) for chip in self.samples],
+            "fields": self.fields,
+            "warnings": self.warnings,
+            "error": None
+            if error is None
+            else {"code": error.code, "text": error.text, "likely_cause": error.likely_cause},
+        }

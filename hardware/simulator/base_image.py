@@ -1,8 +1,9 @@
 """The base image that simulated machines run: `write(Path("base.tar"))`.
 
 A real base image is an arm64 userland with Python, CANN and ais_bench. This one holds none of that: a stand-in for
-ais_bench, and a label that tells the simulated docker to show the host's own interpreter and libraries in the
-container. A real docker would find nothing to execute in it, and the label says so.
+ais_bench, what lets the machine's faults reach a server (``sitecustomize``), and a label that tells the simulated
+docker to show the host's own interpreter and libraries in the container. A real docker would find nothing to execute in
+it, and the label says so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ NAME, TAG = "console/simulated-base", "1"
 # What the simulated docker looks for: without it an image must bring its own interpreter, which here cannot run.
 INTERPRETER_LABEL = "console.simulated.interpreter"
 _PACKAGE = Path(__file__).resolve().parent / "ais_bench"
+_CUSTOMIZE = _PACKAGE.with_name("sitecustomize.py")
 _PYTHON = "opt/simulated/python"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -105,6 +107,7 @@ def _files() -> dict[str, bytes]:
     }
     return {
         **package,
+        f"{_PYTHON}/{_CUSTOMIZE.name}": _CUSTOMIZE.read_bytes(),
         "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
         "etc/group": b"root:x:0:\n",
         "etc/os-release": b'ID=simulated\nPRETTY_NAME="Base image of the simulated fleet"\n',

@@ -20,9 +20,12 @@ from uuid import uuid4
 import asyncssh
 
 from hardware.simulator import machine
+from hardware.simulator.bmc import board, server
 from hardware.simulator.spec import Home, MachineSpec, check_fault, write_whole
 
 START_SECONDS = 20
+# The port of a machine's BMC, counted from its own: within reach of whoever chose that one.
+BMC_PORTS = 100
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -35,7 +38,9 @@ class _Slot:
     home: Home
     spec: MachineSpec
     listener: socket.socket
+    bmc_listener: socket.socket
     fingerprint: str = ""
+    bmc_fingerprint: str = ""
     keeper: int = 0
     boot_at: float | None = None
 
@@ -50,6 +55,7 @@ class Fleet:
         self.boot_seconds = boot_seconds
         self.slots: list[_Slot] = []
         self._lock = self._take_folder()
+        self.bmcs = 0
         self.password = self._password()
         for number in range(1, machines + 1):
             self.slots.append(self._slot(number, port, faults))
@@ -85,12 +91,19 @@ class Fleet:
             spec.faults = [check_fault(fault) for fault in faults[name] if fault != "none"]
         spec.port = port + number - 1 if port else spec.port or _free_port()
         listener = _bound(spec.port)
+        spec.bmc_port = spec.port + BMC_PORTS if port else spec.bmc_port or _free_port()
+        try:
+            bmc_listener = _bound(spec.bmc_port)
+        except FleetRefused:
+            # Nobody chose this one.
+            spec.bmc_port = _free_port()
+            bmc_listener = _bound(spec.bmc_port)
         home.store(spec)
         if not home.host_key.exists():
             key = asyncssh.generate_private_key("ssh-ed25519", comment=name)
             write_whole(home.host_key, key.export_private_key().decode())
         key = asyncssh.read_private_key(str(home.host_key))
-        return _Slot(home, spec, listener, key.get_fingerprint("sha256"))
+        return _Slot(home, spec, listener, bmc_listener, key.get_fingerprint("sha256"), server.certificate(home, spec))
 
     def run(self) -> None:
         """Boot all, say so in fleet.json, and tend them until TERM or Ctrl-C. Raises ``FleetRefused``."""
@@ -100,6 +113,7 @@ class Fleet:
         manifest = self.folder / "fleet.json"
         manifest.unlink(missing_ok=True)
         try:
+            self.bmcs = server.start([(slot.home, slot.spec, slot.bmc_listener) for slot in self.slots], self.password)
             waiting = {self._boot(slot): slot for slot in self.slots}
             self._wait_ready(waiting)
             write_whole(manifest, json.dumps({"machines": [self._describe(slot) for slot in self.slots]}, indent=1))
@@ -118,6 +132,13 @@ class Fleet:
             "username": "root",
             "password": self.password,
             "fingerprint": slot.fingerprint,
+            "bmc": {
+                "host": "127.0.0.1",
+                "port": slot.spec.bmc_port,
+                "username": board.USER,
+                "password": self.password,
+                "fingerprint": slot.bmc_fingerprint,
+            },
         }
 
     def _boot(self, slot: _Slot) -> int:
@@ -186,6 +207,9 @@ class Fleet:
                     break
                 time.sleep(0.01)
             slot.keeper = 0
+        if self.bmcs:
+            os.kill(self.bmcs, signal.SIGKILL)
+            os.waitpid(self.bmcs, 0)
 
 
 def fleet_runs(folder: Path) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from hardware.simulator import namespaces, rootfs, sshd
+from hardware.simulator.faults import machine_silent, standing
 from hardware.simulator.spec import Home, MachineSpec
 
 # Exit statuses of init.
@@ -124,12 +125,19 @@ def _init(home: Home, spec: MachineSpec, listener: socket.socket, password: str,
 
 def _serve(spec: MachineSpec, key: bytes, listener: socket.socket, password: str, status: int) -> None:
     _default_signals()
+    namespaces.set_process_name(machine_silent.SERVER)
     shell = "/bin/sh.missing" if spec.has("no-shell") else "/bin/sh"
     try:
-        sshd.serve(listener, key, password, shell, lambda: _tell(status, "ready"))
+        sshd.serve(listener, key, password, shell, lambda: _ready(status))
     except BaseException:
         traceback.print_exc()
     os._exit(1)
+
+
+def _ready(status: int) -> None:
+    _tell(status, "ready")
+    if machine_silent.SLUG in standing(Path(sshd.SIMULATED)):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _tell(status: int, line: str) -> None:

@@ -23,7 +23,7 @@ NOSUID, NODEV, NOEXEC = 0x2, 0x4, 0x8
 # statvfs flag -> mount flag: what a remount must repeat, since a user namespace may not take it away.
 _LOCKED = {0x2: NOSUID, 0x4: NODEV, 0x8: NOEXEC, 0x400: 0x400, 0x800: 0x800, 0x1000: 0x200000}
 
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 1, 24
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 15, 24
 # MODULE, RAWIO, BOOT, TIME, MKNOD: what would reach past the machine to the host when the fleet runs as root.
 _HOST_CAPABILITIES = (16, 17, 22, 25, 27)
 
@@ -92,6 +92,11 @@ def die_with_parent(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def set_process_name(name: str) -> None:
+    """What this process is called in ps."""
+    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def keep_off_the_host() -> None:

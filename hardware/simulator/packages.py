@@ -1,4 +1,4 @@
-"""The packages that the simulated machines take: .run files and an rpm, with the names of real ones.
+"""The packages that the simulated machines take: .run files, rpms and wheels, with the names of real ones.
 
 They are made of the texts in ``installers/`` and of filler, always the same bytes. They refuse to run on anything but
 a simulated machine.
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.simulator.spec import KERNEL
+from hardware.simulator.wheels import write_wheels
 
 _INSTALLERS = Path(__file__).resolve().parent / "installers"
 MIB = 1024 * 1024
@@ -48,6 +49,7 @@ arch=aarch64
 os=linux"""
 
 HEADERS = f"kernel-devel-{KERNEL}.rpm"
+PYTHON = "python39-3.9.9-1.ky10.aarch64.rpm"
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,11 @@ def write_all(folder: Path) -> list[Path]:
         path.write_bytes(run_file(package))
         path.chmod(0o755)
         made.append(path)
-    path = folder / HEADERS
-    path.write_bytes(_headers())
-    return [*made, path]
+    for name, content in ((HEADERS, _headers()), (PYTHON, _python())):
+        path = folder / name
+        path.write_bytes(content)
+        made.append(path)
+    return [*made, *write_wheels(folder)]
 
 
 def run_file(package: RunPackage) -> bytes:
@@ -112,6 +116,13 @@ def _headers() -> bytes:
     }
     links = {f"lib/modules/{KERNEL}/build": f"/usr/src/kernels/{KERNEL}"}
     return rpm_file("kernel-devel", version, release, "aarch64", files, links)
+
+
+def _python() -> bytes:
+    """The system's own interpreter is older than what MindSpore's wheels are for."""
+    files = {"opt/python39/share/doc/README": "Python 3.9 beside the system's, for simulated machines.\n"}
+    links = {"opt/python39/bin/python3.9": "/usr/local/simulated/software/python39"}
+    return rpm_file("python39", "3.9.9", "1.ky10", "aarch64", files, links)
 
 
 def rpm_file(

@@ -13,13 +13,21 @@ import sys
 from pathlib import Path
 
 from hardware.simulator import system_files
+from hardware.simulator.faults import standing
 from hardware.simulator.namespaces import NODEV, NOEXEC, NOSUID, bind, mount
 from hardware.simulator.spec import KERNEL, Home, MachineSpec
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STANDINS = Path(__file__).resolve().parent / "standins"
 # What an installer puts on PATH; until then a machine does not have it.
-SOFTWARE = {"npu-smi", "hccn_tool", "atc", "converter_lite"}
+SOFTWARE = {"npu-smi", "hccn_tool", "atc", "msprof", "converter_lite", "msmodelslim", "python39"}
+# An interpreter of the host must not be taken for one of the machine's: only what its packages brought is there.
+_INTERPRETER = """\
+#!/bin/sh
+[ -x /opt/python{0}/bin/python3.{1} ] && exec /opt/python{0}/bin/python3.{1} "$@"
+echo "python3.{1}: command not found" >&2
+exit 127
+"""
 # Folders of /usr that are a machine's own.
 _OWN = ("usr/local", "usr/src", "usr/lib/modules")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -76,6 +84,8 @@ def prepare(home: Home, spec: MachineSpec, boot_id: str) -> None:
     for standin in STANDINS.iterdir():
         if standin.is_file() and not standin.name.startswith((".", "_")) and standin.suffix == "":
             _wrap(standin, simulated / ("software" if standin.name in SOFTWARE else "bin") / standin.name)
+    for minor in range(6, 16):
+        _write(simulated / f"bin/python3.{minor}", _INTERPRETER.format(f"3{minor}", minor), 0o755)
     lines = [f"{link.name} {link.speed} {link.address} {link.mac}\n" for link in system_files.links(spec.number)]
     _write(simulated / "links", "".join(lines))
     _write(simulated / "boot_id", f"{boot_id}\n")
@@ -197,8 +207,10 @@ def _load_driver(disk: Path) -> None:
         return
     (disk / "run/davinci").mkdir()
     shutil.copyfile(version, disk / "run/davinci/driver")
-    lost = lost_npu((disk / "usr/local/simulated/faults").read_text().split())
-    nodes = [f"davinci{number}" for number in range(4) if number != lost]
+    lost = {lost_npu((disk / "usr/local/simulated/faults").read_text().split())}
+    if fallen := standing(disk / "usr/local/simulated").get("chip-lost"):
+        lost.add(fallen.npu)
+    nodes = [f"davinci{number}" for number in range(4) if number not in lost]
     for name in [*nodes, "davinci_manager", "devmm_svm", "hisi_hdc"]:
         (disk / "dev" / name).touch()
         # A character device to whoever looks; what it would do is not simulated.

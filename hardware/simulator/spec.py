@@ -36,15 +36,17 @@ def check_fault(fault: str) -> str:
 
 @dataclass
 class MachineSpec:
-    """One machine. ``number`` counts from 1; ``port`` is on the host's loopback."""
+    """One machine. ``number`` counts from 1; ``port`` and its BMC's are on the host's loopback."""
 
     name: str
     number: int
     port: int
     faults: list[str] = field(default_factory=list)
+    bmc_port: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "number": self.number, "port": self.port, "faults": self.faults}
+        return {"name": self.name, "number": self.number, "port": self.port, "faults": self.faults,
+                "bmc_port": self.bmc_port}  # fmt: skip
 
     def has(self, fault: str) -> bool:
         return any(mine.partition("=")[0] == fault for mine in self.faults)
@@ -69,6 +71,11 @@ class Home:
     @property
     def host_key(self) -> Path:
         return self.folder / "ssh_host_ed25519_key"
+
+    @property
+    def bmc_certificate(self) -> Path:
+        """Key and certificate of its management board."""
+        return self.folder / "bmc.pem"
 
     @property
     def console(self) -> Path:

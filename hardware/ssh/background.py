@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from hardware.ssh.leftovers import quieten
 from hardware.ssh.pool import Pool
 
 P = ParamSpec("P")
@@ -27,6 +28,7 @@ class Background:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        quieten(self.loop)
         self.pool = Pool()
         self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
         self._thread.start()

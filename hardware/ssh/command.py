@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import asyncssh
 
+from hardware.ssh import root
 from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import CommandTimeout, LinkLost, NoShell
 from hardware.ssh.hostkeys import reason
@@ -25,14 +26,15 @@ class CommandResult:
 async def execute(
     pool: Pool, endpoint: Endpoint, command: str, *, input: str | None = None, timeout: float = 60
 ) -> CommandResult:
-    """Run ``command`` in the login shell and wait for its end; for what is short and may be repeated.
+    """Run ``command`` as root, or as the login user where that has no sudo, and wait for its end.
 
-    Raises ``CommandTimeout``, ``LinkLost``, ``NoShell`` and what ``Pool.connection`` raises.
+    For what is short and may be repeated. Raises ``CommandTimeout``, ``LinkLost``, ``NoShell``, ``SudoRefused`` and
+    what ``Pool.connection`` raises.
     """
     connection = await pool.connection(endpoint)
     try:
         async with asyncio.timeout(timeout):
-            done = await connection.run(command, input=input, encoding="utf-8", errors="replace", check=False)
+            done = await root.run(connection, endpoint, command, input)
     except TimeoutError as wrong:
         raise CommandTimeout(endpoint.name, f"a command gave no result within {timeout:g} s.") from wrong
     except asyncssh.ChannelOpenError as wrong:

@@ -4,8 +4,14 @@
 
     SSHFailure
     ├── Unreachable          ssh-unreachable          nothing answers at the address
+    │   └── JumpHostFailed   ssh-jump-host-failed     the machine that the link goes through gives no way on
     ├── LinkLost             ssh-link-lost            the link was cut and stayed cut
     ├── AuthenticationRefused ssh-auth-refused        user name, password or key is wrong
+    ├── SudoRefused          ssh-sudo-refused         sudo does not make the login user root
+    │   ├── SudoPassword     ssh-sudo-password        it wants a password, or another one
+    │   ├── SudoNotAllowed   ssh-sudo-not-allowed     its rules do not let the user
+    │   ├── SudoTerminal     ssh-sudo-terminal        it wants a terminal (requiretty)
+    │   └── SudoMissing      ssh-sudo-missing         there is no sudo
     ├── HostKeyNotPinned     ssh-host-key-not-pinned  nobody has confirmed the machine's fingerprint yet
     ├── HostKeyChanged       ssh-host-key-changed     another key than the pinned one was offered
     ├── NoShell              ssh-no-shell             the machine has no working /bin/sh
@@ -40,6 +46,16 @@ class Unreachable(SSHFailure):
     mend = "Check the machine's power, its management network and the address, then probe it again."
 
 
+class JumpHostFailed(Unreachable):
+    code = "ssh-jump-host-failed"
+    mend = "Look at the jump host first; what lies behind it comes back with it."
+
+    def __init__(self, machine: str, what: str, mend: str | None = None) -> None:
+        super().__init__(machine, what, mend)
+        # For the next one of a chain to pass on: the failure without the machine's name.
+        self.what = what
+
+
 class LinkLost(SSHFailure):
     code = "ssh-link-lost"
     mend = "Check the network to the machine. What runs there goes on; its log follows when the link is back."
@@ -48,6 +64,29 @@ class LinkLost(SSHFailure):
 class AuthenticationRefused(SSHFailure):
     code = "ssh-auth-refused"
     mend = "Correct the user name, password or key in the machine's credential."
+
+
+class SudoRefused(SSHFailure):
+    code = "ssh-sudo-refused"
+    mend = "Log in there as that user and run sudo -v to see what it wants."
+
+
+class SudoPassword(SudoRefused):
+    code = "ssh-sudo-password"
+    mend = "Correct the password for sudo in the machine's credential."
+
+
+class SudoNotAllowed(SudoRefused):
+    code = "ssh-sudo-not-allowed"
+
+
+class SudoTerminal(SudoRefused):
+    code = "ssh-sudo-terminal"
+
+
+class SudoMissing(SudoRefused):
+    code = "ssh-sudo-missing"
+    mend = "Install sudo there, or log in as root."
 
 
 class HostKeyNotPinned(SSHFailure):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import asyncssh
 
+from hardware.ssh import root as as_root
 from hardware.ssh import supervisor
 from hardware.ssh.command import execute
 from hardware.ssh.cursor import CHUNK, HOLD, Cursor, OnChunk
@@ -64,7 +65,7 @@ async def follow(
             status = await _stream(pool, endpoint, supervisor.follow_text(root, run_id, cursor.offset), cursor)
             if status == 0:
                 return await _finish(pool, endpoint, run_id, root, cursor)
-            _judge(endpoint, run_id, status)
+            _judge(endpoint, run_id, status, cursor.offset)
             raise LinkLost(endpoint.name, "the SSH link was cut.")
         except (LinkLost, Unreachable, CommandTimeout) as wrong:
             cursor.drop()
@@ -87,7 +88,7 @@ async def _stream(pool: Pool, endpoint: Endpoint, text: str, cursor: Cursor) -> 
     connection = await pool.connection(endpoint)
     status: int | None = None
     try:
-        process = await connection.create_process(text, encoding=None, stdin=asyncssh.DEVNULL, stderr=asyncssh.DEVNULL)
+        process = await as_root.start(connection, endpoint, text, input=False, quiet=True, encoding=None)
         async with process:
             while True:
                 try:
@@ -124,16 +125,22 @@ async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor
         raise RunLost(endpoint.name, f"the folder of run {run_id} was removed before its end could be read.")
     finished = Finished(int(parts[0]), int(parts[1]), parts[2])
     if finished.log_bytes < cursor.offset:
-        raise RunLost(endpoint.name, f"the log of run {run_id} was cut short: {cursor.offset} bytes of it are stored.")
+        raise _cut_short(endpoint, run_id, cursor.offset)
     if finished.log_bytes != cursor.offset:
         raise LinkLost(endpoint.name, f"the log has {finished.log_bytes} bytes, {cursor.offset} arrived.")
     return finished
 
 
-def _judge(endpoint: Endpoint, run_id: str, status: int | None) -> None:
+def _judge(endpoint: Endpoint, run_id: str, status: int | None, stored: int) -> None:
     if status == supervisor.NO_RUN:
         raise RunLost(endpoint.name, f"run {run_id} has no folder, or was never started.")
     if status == supervisor.REBOOTED:
         raise MachineRebooted(endpoint.name, f"it restarted while run {run_id} was under way.")
     if status == supervisor.SUPERVISOR_GONE:
         raise RunLost(endpoint.name, f"what watched over run {run_id} was killed before the run's end.")
+    if status == supervisor.LOG_CUT:
+        raise _cut_short(endpoint, run_id, stored)
+
+
+def _cut_short(endpoint: Endpoint, run_id: str, stored: int) -> RunLost:
+    return RunLost(endpoint.name, f"the log of run {run_id} was cut short: {stored} bytes of it are stored.")

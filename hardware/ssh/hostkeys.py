@@ -23,11 +23,16 @@ def describe(key: asyncssh.SSHKey) -> HostKey:
     return HostKey(key.get_algorithm(), key.export_public_key().decode().strip(), key.get_fingerprint("sha256"))
 
 
-async def read_host_key(name: str, host: str, port: int, timeout: float = 10) -> HostKey:
-    """The key that the address offers now. Raises ``Unreachable``; nothing is authenticated."""
+async def read_host_key(
+    name: str, host: str, port: int, timeout: float = 10, *, tunnel: asyncssh.SSHClientConnection | None = None
+) -> HostKey:
+    """The key that the address offers now. Raises ``Unreachable``; nothing is authenticated.
+
+    ``tunnel`` is the connection to a jump host; ``Pool.host_key`` finds it.
+    """
     try:
         async with asyncio.timeout(timeout):
-            key = await asyncssh.get_server_host_key(host, port, config=None)
+            key = await asyncssh.get_server_host_key(host, port, tunnel=tunnel, config=None)
     except (OSError, TimeoutError, asyncssh.Error) as wrong:
         raise Unreachable(name, f"nothing that speaks SSH answers at {host} port {port} ({reason(wrong)}).") from wrong
     if key is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hardware.ssh import supervisor
 from hardware.ssh.command import CommandResult, execute
 from hardware.ssh.endpoint import Endpoint
-from hardware.ssh.errors import DiskFull, NoShell, RunLost, TransferRefused
+from hardware.ssh.errors import DiskFull, MachineRebooted, NoShell, RunLost, SSHFailure, TransferRefused
 from hardware.ssh.pool import Pool
 from hardware.ssh.supervisor import RUNS_DIR
 
@@ -35,31 +35,60 @@ class RunStatus:
     log_bytes: int | None
 
 
+async def prepare(pool: Pool, endpoint: Endpoint, run_id: str, command: str, *, root: str = RUNS_DIR) -> str:
+    """Make the run's folder, with ``command`` (POSIX sh), and start nothing; returns the machine's boot id.
+
+    The boot id is to be written down before ``start`` is called with it: from then on a run whose folder is not there
+    counts as lost. May be called again until then. Raises ``DiskFull``, ``TransferRefused``, ``NoShell`` and what
+    ``execute`` raises.
+    """
+    result = await execute(pool, endpoint, "sh -s", input=supervisor.prepare_text(root, run_id, command))
+    lines = result.stdout.split()
+    if result.exit_status != 0 or len(lines) != 1:
+        raise _refused(endpoint, result, run_id, root)
+    return lines[0]
+
+
 async def start(
     pool: Pool,
     endpoint: Endpoint,
     run_id: str,
-    command: str,
+    boot_id: str,
     *,
     env: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
     root: str = RUNS_DIR,
 ) -> Started:
-    """Start ``command`` (POSIX sh) once, however often this is called with the same ``run_id``.
+    """Start a prepared run once, however often this is called. ``boot_id`` is what ``prepare`` gave.
 
-    ``env`` goes over stdin and never shows in a process list. Raises ``DiskFull``, ``TransferRefused``, ``NoShell`` and
-    what ``execute`` raises; after ``LinkLost`` just call again.
+    ``env`` goes over stdin and never shows in a process list. ``secrets`` (names that a shell variable could have) go
+    the same way, each into a file of mode 0600 that the command finds as ``$CONSOLE_SECRETS/NAME``.
+
+    Raises ``RunLost`` when the folder is not there, ``MachineRebooted`` when there is no mark and the machine restarted
+    since; then it is not known whether it was started. Raises ``DiskFull``, ``TransferRefused``, ``NoShell`` and what
+    ``execute`` raises, too; after ``LinkLost`` just call again.
     """
-    result = await execute(pool, endpoint, "sh -s", input=supervisor.start_text(root, run_id, command, env or {}))
+    text = supervisor.start_text(root, run_id, boot_id, env, secrets)
+    result = await execute(pool, endpoint, "sh -s", input=text)
     lines = result.stdout.split()
-    if result.exit_status == 0 and len(lines) == 2 and lines[0] in ("started", "attached"):
-        return Started(lines[0] == "attached", lines[1])
+    if result.exit_status != 0 or len(lines) != 2:
+        raise _refused(endpoint, result, run_id, root)
+    return Started(lines[0] == "attached", lines[1])
+
+
+def _refused(endpoint: Endpoint, result: CommandResult, run_id: str, root: str) -> SSHFailure:
+    """What a text of the supervisor that did not do its work meant."""
+    if result.exit_status == supervisor.NO_RUN:
+        return RunLost(endpoint.name, f"the folder of run {run_id} is gone; whether its command ran is not known.")
+    if result.exit_status == supervisor.REBOOTED:
+        return MachineRebooted(endpoint.name, f"it restarted as run {run_id} was to begin.")
     if result.exit_status in (126, 127):
-        raise NoShell(endpoint.name, "it has no working /bin/sh.")
+        return NoShell(endpoint.name, "it has no working /bin/sh.")
     if "No space left" in result.stderr:
-        raise DiskFull(endpoint.name, f"no space left for the run folder in {root}.")
+        return DiskFull(endpoint.name, f"no space left for the run folder in {root}.")
     if result.exit_status == supervisor.NO_SPACE_OR_RIGHT:
-        raise TransferRefused(endpoint.name, f"the run folder in {root} can't be written ({_last(result)}).")
-    raise RunLost(endpoint.name, f"the run could not be started (exit code {result.exit_status}: {_last(result)}).")
+        return TransferRefused(endpoint.name, f"the run folder in {root} can't be written ({_last(result)}).")
+    return RunLost(endpoint.name, f"the run could not be started (exit code {result.exit_status}: {_last(result)}).")
 
 
 async def inspect(pool: Pool, endpoint: Endpoint, run_id: str, *, root: str = RUNS_DIR) -> RunStatus:
@@ -80,6 +109,11 @@ async def inspect(pool: Pool, endpoint: Endpoint, run_id: str, *, root: str = RU
 async def cancel(pool: Pool, endpoint: Endpoint, run_id: str, *, grace: int = 10, root: str = RUNS_DIR) -> None:
     """TERM to the process group, ``grace`` seconds, KILL. Returns when the run has ended; fine if it had before."""
     await execute(pool, endpoint, supervisor.cancel_text(root, run_id, grace), timeout=grace + 30)
+
+
+async def wipe_secrets(pool: Pool, endpoint: Endpoint, run_id: str, *, root: str = RUNS_DIR) -> None:
+    """Remove the secrets of a run whose supervisor could not: it was killed, or the machine restarted."""
+    await execute(pool, endpoint, f"rm -rf -- {shlex.quote(f'{root}/{run_id}/secrets')}")
 
 
 async def discard(pool: Pool, endpoint: Endpoint, run_id: str, *, root: str = RUNS_DIR) -> None:

@@ -4,6 +4,7 @@ A run's folder, ``ROOT/RUN_ID``, mode 0700:
 
 ==============  =======================================================================================
 ``command``     what is run, byte for byte
+``secrets/``    a file for each secret that the command reads, gone when the command has ended
 ``started/``    the start mark. It is a folder: making it is atomic, so exactly one starter goes on
 ``boot_id``     of the boot in which it was started
 ``supervisor``  pid of the shell that waits for the command
@@ -12,7 +13,10 @@ A run's folder, ``ROOT/RUN_ID``, mode 0700:
 ``exit``        the exit status, put there last by a rename; its room is taken before the command starts
 ==============  =======================================================================================
 
-A folder without the mark may be started. One with it is never started again.
+A run is begun in two moves. The first makes the folder and gives the machine's boot id, which the caller writes down.
+The second makes the mark and starts the command, only where there is a folder without a mark, and in that same boot. So
+a folder that was removed, or a mark that a power cut took away, is never taken for a run that was not started; and a
+second move that arrives late, when the folder was discarded, starts nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ NO_SPACE_OR_RIGHT = 91
 NO_RUN = 93
 REBOOTED = 94
 SUPERVISOR_GONE = 95
+LOG_CUT = 96
 
 # The environment comes over stdin in a file that is gone before the command starts: `ps` never shows it.
 _SUPERVISE = """\
@@ -35,6 +40,7 @@ trap '' HUP
 cd / || exit 1
 echo $$ >"$d/supervisor"
 if [ -f "$d/env" ]; then . "$d/env"; rm -f "$d/env"; fi
+if [ -d "$d/secrets" ]; then CONSOLE_SECRETS="$d/secrets"; export CONSOLE_SECRETS; fi
 : >"$d/log"
 echo "    " >"$d/exit.new"
 setsid sh "$d/command" >>"$d/log" 2>&1 </dev/null &
@@ -42,28 +48,52 @@ child=$!
 echo $child >"$d/pid.new"; mv -f "$d/pid.new" "$d/pid"
 wait $child
 status=$?
-until printf '%-4s\n' $status 1<>"$d/exit.new" && mv -f "$d/exit.new" "$d/exit"; do sleep 1; done
+rm -rf "$d/secrets"
+until printf '%-4s\n' $status 1<>"$d/exit.new" && mv -f "$d/exit.new" "$d/exit"; do
+  # Without its folder there is nobody left to tell.
+  [ -d "$d" ] && sleep 1 || exit 1
+done
 """
 
 
-def start_text(root: str, run_id: str, command: str, env: Mapping[str, str]) -> str:
-    """For ``sh -s``: starts the run or attaches to it; prints ``started`` or ``attached``, then the run's boot id."""
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(env.items()))
-    write_env = f'printf %s {shlex.quote(exports)} >"$d/env" || exit {NO_SPACE_OR_RIGHT}' if exports else ":"
+def prepare_text(root: str, run_id: str, command: str) -> str:
+    """For ``sh -s``: makes the run's folder if it is not there, starts nothing; prints the machine's boot id."""
     supervise = f"d={shlex.quote(f'{root}/{run_id}')}\n{_SUPERVISE}"
     return f"""\
 umask 077
 d={shlex.quote(f"{root}/{run_id}")}
 mkdir -p {shlex.quote(root)} || exit {NO_SPACE_OR_RIGHT}
 mkdir "$d" 2>/dev/null || [ -d "$d" ] || exit {NO_SPACE_OR_RIGHT}
-how=attached
 if [ ! -d "$d/started" ]; then
   printf %s {shlex.quote(command)} >"$d/command.$$" && mv -f "$d/command.$$" "$d/command" || exit {NO_SPACE_OR_RIGHT}
   printf %s {shlex.quote(supervise)} >"$d/supervise.$$" && mv -f "$d/supervise.$$" "$d/supervise" \\
     || exit {NO_SPACE_OR_RIGHT}
+fi
+cat {BOOT_ID}
+"""
+
+
+def start_text(
+    root: str,
+    run_id: str,
+    boot_id: str,
+    env: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> str:
+    """For ``sh -s``: starts a prepared run or attaches to it; prints ``started`` or ``attached``, then its boot id."""
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted((env or {}).items()))
+    write_env = f'printf %s {shlex.quote(exports)} >"$d/env" || exit {NO_SPACE_OR_RIGHT}' if exports else ":"
+    return f"""\
+umask 077
+d={shlex.quote(f"{root}/{run_id}")}
+how=attached
+if [ ! -d "$d/started" ]; then
+  [ "$(cat {BOOT_ID})" = {shlex.quote(boot_id)} ] || exit {REBOOTED}
+  [ -f "$d/supervise" ] || exit {NO_RUN}
   if mkdir "$d/started" 2>/dev/null; then
     how=started
     {write_env}
+    {_write_secrets(secrets or {})}
     cat {BOOT_ID} >"$d/boot_id.new" && mv -f "$d/boot_id.new" "$d/boot_id" || exit {NO_SPACE_OR_RIGHT}
     setsid sh "$d/supervise" </dev/null >/dev/null 2>&1 &
   fi
@@ -75,6 +105,19 @@ cat "$d/boot_id"
 """
 
 
+def _write_secrets(secrets: Mapping[str, str]) -> str:
+    """Each in a file of its own, by a command of the shell itself: no process has them among its arguments.
+
+    Only the one starter that made the mark writes them, so that none is put back after the command has ended. Where
+    there is no room for them the mark is taken back: nothing was run.
+    """
+    if not secrets:
+        return ":"
+    files = [f'printf %s {shlex.quote(value)} >"$d/secrets/{name}"' for name, value in sorted(secrets.items())]
+    written = " && ".join(['mkdir "$d/secrets"', *files])
+    return f'{{ {written}; }} || {{ rm -rf "$d/secrets"; rmdir "$d/started"; exit {NO_SPACE_OR_RIGHT}; }}'
+
+
 def follow_text(root: str, run_id: str, after: int) -> str:
     """Streams the log from byte ``after`` on until the run has ended; the caller counts what it got."""
     return f"""\
@@ -84,6 +127,7 @@ if [ ! -f "$d/exit" ] && [ "$(cat "$d/boot_id")" != "$(cat {BOOT_ID})" ]; then e
 n=0
 while [ ! -f "$d/log" ] && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1 2>/dev/null || sleep 1; done
 [ -f "$d/log" ] || exit {SUPERVISOR_GONE}
+[ "$(wc -c <"$d/log")" -ge {after} ] || exit {LOG_CUT}
 tail -c +{after + 1} -f "$d/log" 2>/dev/null &
 t=$!
 n=0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import asyncssh
 
+from hardware.ssh import rootfiles
 from hardware.ssh.command import execute
 from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import DiskFull, LinkLost, TransferCorrupt, TransferRefused
@@ -54,12 +58,17 @@ async def send(
     resumed = 0
     try:
         connection = await pool.connection(endpoint)
-        async with connection.start_sftp_client() as sftp:
-            await sftp.makedirs(str(Path(destination).parent), exist_ok=True)
-            resumed = await _size(sftp, part)
-            if resumed > size:
-                resumed = 0
-            await _write(sftp, source, part, resumed, size, progress)
+        if endpoint.needs_sudo:
+            resumed = await rootfiles.write(connection, endpoint, source, part, progress)
+        else:
+            async with connection.start_sftp_client() as sftp:
+                await sftp.makedirs(str(Path(destination).parent), exist_ok=True)
+                resumed = await _size(sftp, part)
+                if resumed > size:
+                    resumed = 0
+                await _write(sftp, source, part, resumed, size, progress)
+    except rootfiles.Refused as wrong:
+        await _explain(pool, endpoint, part, size - wrong.written, wrong.said)
     except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.ConnectionLost, OSError) as wrong:
         pool.forget(endpoint)
         raise LinkLost(endpoint.name, f"the link was cut while {source.name} was sent.") from wrong
@@ -84,35 +93,68 @@ async def fetch(
 ) -> str:
     """Copy a file of the machine here; returns its SHA-256, reckoned on the machine and checked here.
 
-    Raises ``TransferRefused`` when there is no such file, ``TransferCorrupt`` and ``LinkLost``.
+    Until then it is ``destination.part``. A link that is cut leaves the part for the next call to go on from. Raises
+    ``TransferRefused`` when the file can't be read, ``DiskFull`` (here), ``TransferCorrupt`` and ``LinkLost``.
     """
     wanted = await remote_sha256(pool, endpoint, source)
     if wanted is None:
         raise TransferRefused(endpoint.name, f"there is no file {source} to fetch.")
     part = destination.with_name(destination.name + ".part")
-    digest = hashlib.sha256()
     try:
         connection = await pool.connection(endpoint)
-        async with (
-            connection.start_sftp_client() as sftp,
-            sftp.open(source, "rb", encoding=None, block_size=BLOCK) as remote,
-        ):
-            total = (await remote.stat()).size or 0
-            with part.open("wb") as local:
-                while block := _bytes(await remote.read(BLOCK * IN_FLIGHT)):
-                    local.write(block)
-                    digest.update(block)
-                    if progress:
-                        progress(local.tell(), total)
-    except (asyncssh.Error, OSError) as wrong:
-        part.unlink(missing_ok=True)
+        with part.open("ab") as local:
+            if endpoint.needs_sudo:
+                await rootfiles.read(connection, endpoint, source, local, partial(_store, local), progress)
+            else:
+                await _read(connection, source, local, progress)
+    except rootfiles.Refused as wrong:
+        raise TransferRefused(endpoint.name, f"{source} can't be read ({wrong.said}).") from wrong
+    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as wrong:
         pool.forget(endpoint)
         raise LinkLost(endpoint.name, f"the link was cut while {source} was fetched.") from wrong
-    if digest.hexdigest() != wanted:
+    except asyncssh.SFTPError as wrong:
+        raise TransferRefused(endpoint.name, f"{source} can't be read ({wrong.reason}).") from wrong
+    except (asyncssh.Error, OSError) as wrong:
+        pool.forget(endpoint)
+        raise LinkLost(endpoint.name, f"the link was cut while {source} was fetched.") from wrong
+    # Over the whole file: its beginning may be from an earlier try.
+    if await asyncio.to_thread(_sha256, part) != wanted:
         part.unlink(missing_ok=True)
         raise TransferCorrupt(endpoint.name, f"{source} did not arrive as it is there: its SHA-256 differs.")
     part.replace(destination)
     return wanted
+
+
+async def _read(
+    connection: asyncssh.SSHClientConnection, source: str, local: BinaryIO, progress: Progress | None
+) -> None:
+    async with (
+        connection.start_sftp_client() as sftp,
+        sftp.open(source, "rb", encoding=None, block_size=BLOCK) as remote,
+    ):
+        total = (await remote.stat()).size or 0
+        if local.tell() > total:
+            local.truncate(0)
+        while block := _bytes(await remote.read(BLOCK * IN_FLIGHT, local.tell())):
+            _store(local, block)
+            if progress:
+                progress(local.tell(), total)
+
+
+def _store(local: BinaryIO, block: bytes) -> None:
+    try:
+        local.write(block)
+        local.flush()
+    except OSError as wrong:
+        mend = "Free space on the console's disk, then run the job again."
+        raise DiskFull(
+            "the console", f"{Path(local.name).parent} can't be written ({wrong.strerror}).", mend
+        ) from wrong
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 async def remote_sha256(pool: Pool, endpoint: Endpoint, path: str) -> str | None:

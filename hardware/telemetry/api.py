@@ -1,19 +1,33 @@
-"""REST: samples of a machine."""
+"""REST: samples of a machine, and its rollups."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import redis
-from drf_spectacular.utils import extend_schema
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException
 from rest_framework.generics import get_object_or_404
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hardware.inventory.models import Machine
+from hardware.telemetry.npus import CsvRenderer
+from hardware.telemetry.rollups.api import (
+    COLUMNS,
+    PeriodsQuery,
+    PeriodsSerializer,
+    SpanSerializer,
+    periods,
+    rows,
+    silent_minutes,
+)
 from hardware.telemetry.samples import KEEP_SECONDS, history, latest
 
 
@@ -36,6 +50,10 @@ class ChipSerializer(serializers.Serializer[Any]):
     hbm_used_mb = serializers.IntegerField(allow_null=True)
     hbm_total_mb = serializers.IntegerField(allow_null=True)
     health = serializers.CharField(allow_null=True)
+    ecc_errors = serializers.IntegerField(allow_null=True, help_text="All counts of the chip together")
+    link = serializers.IntegerField(allow_null=True, help_text="1 up, 0 down")
+    processes = serializers.IntegerField(allow_null=True)
+    fault_codes = serializers.ListField(child=serializers.CharField(), allow_null=True)
 
 
 class SampleSerializer(serializers.Serializer[Any]):
@@ -50,28 +68,60 @@ class TelemetrySerializer(serializers.Serializer[Any]):
     simulated = serializers.BooleanField()
     interval_s = serializers.FloatField(allow_null=True)
     state = serializers.CharField()
+    silent = SpanSerializer(many=True, help_text="When the machine was asked and did not answer")
     samples = SampleSerializer(many=True)
 
 
 class MachineTelemetry(APIView):
-    """Samples of the last ``minutes`` (1 to 60), newest last."""
+    """What a machine and its NPUs read: samples of the last hour, or the figures of periods before that."""
 
-    @extend_schema(parameters=[Window], responses=TelemetrySerializer)
+    renderer_classes = [JSONRenderer, CsvRenderer]
+    columns = COLUMNS
+
+    @extend_schema(
+        parameters=[Window, PeriodsQuery],
+        responses={
+            (200, "application/json"): PolymorphicProxySerializer(
+                component_name="MachineTelemetry",
+                serializers=[TelemetrySerializer, PeriodsSerializer],
+                resource_type_field_name=None,
+            ),
+            (200, "text/csv"): OpenApiTypes.STR,
+        },
+    )
     def get(self, request: Request, name: str) -> Response:
+        """With ``since``, ``until``, ``step``, ``metrics`` or ``stats``: minimum, mean, maximum and 95th percentile of
+        each period. Else the samples of the last ``minutes`` (1 to 60), newest last. With ``format=csv`` the periods as
+        a table, a row a period, NPU and metric.
+        """
         machine = get_object_or_404(Machine, name=name)
-        window = Window(data=request.query_params)
+        asked = request.query_params
+        table = request.accepted_renderer.format == "csv"
+        if table or asked.keys() & PeriodsQuery().fields.keys():
+            query = PeriodsQuery(data={key: value for key, value in asked.items() if value != ""})
+            query.is_valid(raise_exception=True)
+            if not table:
+                return Response(periods(machine, query.validated_data))
+            named = {"Content-Disposition": f'attachment; filename="{name}-telemetry.csv"'}
+            return Response(rows(machine, query.validated_data), headers=named)
+        return self._samples(machine, asked)
+
+    def _samples(self, machine: Machine, asked: Any) -> Response:
+        window = Window(data=asked)
         window.is_valid(raise_exception=True)
+        minutes = window.validated_data["minutes"]
         try:
-            samples = history(name, window.validated_data["minutes"])
+            samples = history(machine.name, minutes)
         except redis.RedisError as wrong:
             raise TelemetryAway from wrong
-        newest = latest([name]).get(name, {})
+        newest = latest([machine.name]).get(machine.name, {})
         return Response(
             {
-                "machine": name,
+                "machine": machine.name,
                 "simulated": machine.simulated,
                 "interval_s": newest.get("interval_s"),
                 "state": newest.get("state", "none"),
+                "silent": silent_minutes(machine, timezone.now() - timedelta(minutes=minutes)),
                 "samples": samples,
             }
         )

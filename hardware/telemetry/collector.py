@@ -1,186 +1,213 @@
 """The collector: one process, one event loop, one SSH channel a machine.
 
 Each machine has a watch, a task of its own: a machine that hangs holds nobody up. What the watches read is gathered,
-and written and announced together.
+and written and announced together. Several collectors share the fleet out among themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from django.db import Error
 
 from hardware.database import on_db
-from hardware.events import announce
-from hardware.inventory.models import Machine
-from hardware.ssh.errors import HostKeyChanged, LinkLost, SSHFailure
-from hardware.ssh.hostkeys import read_host_key
 from hardware.ssh.pool import Pool
-from hardware.telemetry import contact
-from hardware.telemetry.contact import Address
-from hardware.telemetry.samples import Recorder, Sample
-from hardware.telemetry.session import TOOL_SECONDS, Session
+from hardware.telemetry import contact, members
+from hardware.telemetry.contact import Address, Standing
+from hardware.telemetry.news import News
+from hardware.telemetry.periods import Judge, Rollups
+from hardware.telemetry.recorder import Recorder
+from hardware.telemetry.samples import Sample
+from hardware.telemetry.session import TOOL_SECONDS
+from hardware.telemetry.shares import Shares
+from hardware.telemetry.watch import Site, Source, Watch
 
 log = logging.getLogger(__name__)
 
 DISCOVER_SECONDS = 2.0
-FLUSH_SECONDS = 0.25
-FLEET_SECONDS = 1.0
-# How soon a machine is asked again that has no driver, whose npu-smi hangs, or that does not answer.
-NO_DRIVER_SECONDS = 6.0
-STUCK_SECONDS = 60.0
-LONGEST_PAUSE = 15.0
-# Logins at once: enough to start a large fleet quickly, few enough for one core.
-LOGINS = 100
-
-
-class Watch:
-    """Samples one machine in a task of its own, until that is cancelled."""
-
-    def __init__(
-        self, pool: Pool, address: Address, interval: float, tool_seconds: float, logins: asyncio.Semaphore,
-        deliver: Callable[[Sample], None],
-    ) -> None:  # fmt: skip
-        self.pool = pool
-        self.address = address
-        self.interval = interval
-        self.tool_seconds = tool_seconds
-        self.logins = logins
-        self.deliver = deliver
-        self.answering = False
-        self.task = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        # Spread over the interval: a fleet that is asked in step loads the network and us in bursts.
-        await asyncio.sleep(random.uniform(0, self.interval))
-        pause = self.interval
-        while True:
-            try:
-                await self._session()
-                pause = STUCK_SECONDS
-            except Machine.DoesNotExist:
-                return
-            except HostKeyChanged as wrong:
-                with suppress(SSHFailure):
-                    offered = await read_host_key(self.address.name, self.address.host, self.address.port)
-                    await on_db(contact.blocked, self.address.machine_id, wrong, offered)
-                    return
-            except SSHFailure as wrong:
-                if self.answering and isinstance(wrong, LinkLost):
-                    # A link can be cut without the machine being gone: the next attempt tells.
-                    pause = 0.1
-                else:
-                    await self._silent(wrong)
-                    pause = self.interval if self.answering else min(pause * 2, LONGEST_PAUSE)
-                self.answering = False
-            except Error as wrong:
-                log.warning("%s: the database is away (%s)", self.address.name, wrong)
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-
-    def over(self) -> bool:
-        """Whether it has ended by itself; a fault that nobody foresaw is logged."""
-        if self.task.done() and not self.task.cancelled() and (wrong := self.task.exception()):
-            log.error("%s: its watch ended", self.address.name, exc_info=wrong)
-        return self.task.done()
-
-    async def _session(self) -> None:
-        """Sample over one channel; returns when ``npu-smi`` hangs."""
-        endpoint = await on_db(contact.endpoint, self.address.machine_id)
-        session = Session(self.pool, endpoint, self.interval * 2, self.tool_seconds)
-        try:
-            async with self.logins:
-                await session.open()
-            while True:
-                began = asyncio.get_running_loop().time()
-                sample = await session.sample()
-                if not self.answering:
-                    await on_db(contact.answered, self.address.machine_id)
-                    self.answering = True
-                self.deliver(sample)
-                if sample.state == "stuck":
-                    return
-                every = max(self.interval, NO_DRIVER_SECONDS) if sample.state == "no-driver" else self.interval
-                await asyncio.sleep(max(0, began + every - asyncio.get_running_loop().time()))
-        finally:
-            session.close()
-
-    async def _silent(self, wrong: SSHFailure) -> None:
-        await on_db(contact.failed, self.address.machine_id, wrong)
-        log.debug("%s", wrong)
+MEMBERS_SECONDS = 1.0
+FLUSH_SECONDS = 0.1
+# Even without a sample: the sign of life, and who looks.
+IDLE_FLUSH_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
+# A machine that another collector wins is sampled on until that one has a sample of it, for so long at most.
+HANDOVER_SECONDS = 10.0
 
 
 class Collector:
-    """Watches every machine that may be logged in to. ``interval`` in seconds."""
+    """Watches the machines that may be logged in to and that it wins. Times in seconds."""
 
-    def __init__(self, interval: float = 2, tool_seconds: float = TOOL_SECONDS) -> None:
+    def __init__(
+        self,
+        interval: float = 2,
+        tool_seconds: float = TOOL_SECONDS,
+        rollups: Rollups | None = None,
+        judge: Judge | None = None,
+        slow_seconds: float = 60,
+        sources: Sequence[Source] = (),
+    ) -> None:
         self.interval = interval
         self.tool_seconds = tool_seconds
+        self.rollups = rollups
+        self.judge = judge
+        self.slow_seconds = slow_seconds
+        self.sources = sources
+        self.name = members.name()
         self.watches: dict[Address, Watch] = {}
+        self.others: frozenset[str] = frozenset()
+        self._shares = Shares(self.name)
+        self._wanted: dict[Address, Standing] = {}
+        self._parting: dict[Address, float] = {}
+        self._winners: dict[int, str | None] = {}
+        self._leaving = False
+        self._shared = asyncio.Event()
+        self._alone = asyncio.Event()
         self._fresh: list[Sample] = []
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        pool = Pool(keepalive=max(self.interval, 2), connect_timeout=max(4, self.interval * 2))
-        recorder = Recorder(self.interval)
+        pool = Pool(keepalive=max(3 * self.interval, 15), connect_timeout=max(4, self.interval * 2))
+        recorder = Recorder(self.interval, self.name)
+        site = Site(
+            pool, self.interval, self._fresh.append, self.tool_seconds, self.slow_seconds, self.sources
+        )  # fmt: skip
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._discover(pool))
+                tasks.create_task(self._belong())
+                tasks.create_task(self._discover(site, recorder))
+                tasks.create_task(self._look())
                 tasks.create_task(self._flush(recorder))
+                if self.rollups is not None:
+                    tasks.create_task(self._close_periods(self.rollups))
         finally:
             tasks_left = [watch.task for watch in self.watches.values()]
-            for task in tasks_left:
-                task.cancel()
+            for watch in self.watches.values():
+                watch.end()
             await asyncio.gather(*tasks_left, return_exceptions=True)
             await pool.close()
+            await recorder.leave()
             await recorder.close()
+            with suppress(Error):
+                await on_db(members.leave, self.name)
 
-    async def _discover(self, pool: Pool) -> None:
-        """Start a watch for what is new or changed, and for what ended unforeseen; end those of the others."""
-        logins = asyncio.Semaphore(LOGINS)
+    async def part(self) -> None:
+        """Hand all machines to the other collectors; returns once they have them, or there is nobody to take them."""
+        self._leaving = True
+        with suppress(Error):
+            self.others = (await on_db(members.beat, self.name, len(self.watches), True)).living
+        if self.others and self.watches:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HANDOVER_SECONDS):
+                    await self._alone.wait()
+
+    async def _belong(self) -> None:
+        """Keep one's row alive and see whose others are. A database that is away changes nothing."""
+        loop = asyncio.get_running_loop()
+        beaten = trusted = loop.time()
+        known = False
         while True:
             try:
-                wanted = await on_db(contact.watched)
-                for address, silent in wanted.items():
-                    # Somebody else, a probe perhaps, got no answer meanwhile; we do.
-                    if silent and address in self.watches and self.watches[address].answering:
-                        await on_db(contact.answered, address.machine_id)
+                if not known or loop.time() - beaten >= members.BEAT_SECONDS:
+                    seen = await on_db(members.beat, self.name, len(self.watches), self._leaving)
+                    if known and loop.time() - beaten > members.DEAD_SECONDS:
+                        # We were not heard of, and may not have heard the others: nobody is dead yet.
+                        trusted = loop.time() + members.DEAD_SECONDS
+                    beaten, known, living = loop.time(), True, seen.living
+                else:
+                    living = await on_db(members.living, self.name)
+                self.others = living if loop.time() >= trusted else living | self.others
+                self._shared.set()
             except Error as wrong:
-                log.warning("the machines can't be read (%s); those that are known are watched on", wrong)
-                wanted = dict.fromkeys(self.watches, False)
-            for address in self.watches.keys() - wanted.keys():
-                self.watches.pop(address).task.cancel()
-            for address in wanted:
-                known = self.watches.get(address)
-                if known is None or known.over():
-                    self.watches[address] = Watch(
-                        pool, address, self.interval, self.tool_seconds, logins, self._fresh.append
-                    )
-            await asyncio.sleep(DISCOVER_SECONDS)
+                log.warning("the collectors can't be read (%s); each samples on what it has", wrong)
+            await asyncio.sleep(MEMBERS_SECONDS)
 
-    async def _flush(self, recorder: Recorder) -> None:
-        """Write what was read, and tell those who look: each machine's page at once, the fleet's once a second."""
-        fleet: dict[str, Sample] = {}
-        told = 0.0
+    async def _discover(self, site: Site, recorder: Recorder) -> None:
+        """Bring the watches to what this collector wins, whenever that or the machines may have changed."""
+        loop = asyncio.get_running_loop()
+        await self._shared.wait()
+        read_at, before = float("-inf"), (self.others, self._leaving)
+        while True:
+            if loop.time() - read_at >= DISCOVER_SECONDS or (self.others, self._leaving) != before:
+                read_at, before = loop.time(), (self.others, self._leaving)
+                try:
+                    self._wanted = await on_db(contact.watched)
+                except Error as wrong:
+                    log.warning("the machines can't be read (%s); those that are known are watched on", wrong)
+                self._share_out(site)
+            if self._parting:
+                await self._let_go(recorder)
+            if self._leaving and not self.watches:
+                self._alone.set()
+            await asyncio.sleep(min(MEMBERS_SECONDS, DISCOVER_SECONDS) / 2)
+
+    def _share_out(self, site: Site) -> None:
+        """Watch what this collector wins; what another does, it parts with."""
+        collectors = self.others if self._leaving else self.others | {self.name}
+        self._winners = winners = self._shares.winners((one.machine_id for one in self._wanted), collectors)
+        for address in self.watches.keys() - self._wanted.keys():
+            self._end(address)
+        for address, standing in self._wanted.items():
+            known = self.watches.get(address)
+            if winners[address.machine_id] in (self.name, None):
+                self._parting.pop(address, None)
+                if known is None or known.over():
+                    self.watches[address] = Watch(site, address)
+                else:
+                    known.seen(standing)
+            elif known is not None and address not in self._parting:
+                self._parting[address] = asyncio.get_running_loop().time() + HANDOVER_SECONDS
+
+    async def _let_go(self, recorder: Recorder) -> None:
+        """End the watches of machines that their new collector has a sample of, or has had time to."""
+        now = asyncio.get_running_loop().time()
+        taken = await recorder.taken_by([one.name for one in self._parting])
+        for address, deadline in [*self._parting.items()]:
+            if now > deadline or taken.get(address.name) == self._winners.get(address.machine_id):
+                self._end(address)
+
+    def _end(self, address: Address) -> None:
+        self._parting.pop(address, None)
+        if (watch := self.watches.pop(address, None)) is not None:
+            watch.end()
+
+    async def _look(self) -> None:
+        """See which machines are overdue: a few times in an interval, so that three of them are kept."""
         loop = asyncio.get_running_loop()
         while True:
-            samples, self._fresh[:] = list(self._fresh), []
-            await recorder.record(samples, len(self.watches))
-            for sample in samples:
-                announce(f"telemetry:{sample.machine}", "samples", **sample.frame(), interval_s=self.interval)
-                fleet[sample.machine] = sample
-            if fleet and loop.time() - told >= FLEET_SECONDS:
-                told = loop.time()
-                at = max(fleet.values(), key=lambda sample: sample.at).frame()["at"]
-                announce("fleet", "telemetry", at=at, machines={name: _brief(one) for name, one in fleet.items()})
-                fleet.clear()
+            await asyncio.sleep(min(self.interval / 8, 0.5))
+            now = loop.time()
+            for watch in self.watches.values():
+                watch.look(now)
+
+    async def _flush(self, recorder: Recorder) -> None:
+        """Write what was read, and tell those who look."""
+        loop = asyncio.get_running_loop()
+        news = News(self.interval)
+        flushed = 0.0
+        while True:
+            if self._fresh or loop.time() - flushed >= IDLE_FLUSH_SECONDS:
+                flushed = loop.time()
+                samples, self._fresh[:] = list(self._fresh), []
+                await recorder.record(samples, len(self.watches))
+                if self.rollups is not None:
+                    for sample in samples:
+                        self.rollups.add(sample)
+                news.tell(samples, recorder.looked, loop.time())
             await asyncio.sleep(FLUSH_SECONDS)
 
-
-def _brief(sample: Sample) -> dict[str, object]:
-    """What the heat map needs."""
-    keys = ("npu_id", "chip_id", "aicore_percent", "temp_c", "health")
-    return {"state": sample.state, "chips": [{key: chip[key] for key in keys} for chip in sample.chips]}
+    async def _close_periods(self, rollups: Rollups) -> None:
+        """Once a second: what has ended becomes a row, and rules are held against it."""
+        while True:
+            await asyncio.sleep(CLOSE_SECONDS)
+            try:
+                rollups.watch({one.name: one.machine_id for one in self.watches if one not in self._parting})
+                periods = await rollups.close_periods(time.time())
+                if periods and self.judge is not None:
+                    await self.judge(periods)
+            except Exception:
+                # Sampling goes on whatever becomes of the rows; the next turn finds what is left to close.
+                log.exception("a period could not be closed or judged; it is tried again with the next one")

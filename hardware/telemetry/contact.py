@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -10,12 +11,12 @@ from django.db import transaction
 from hardware.events import announce, audit
 from hardware.inventory.models import Machine
 from hardware.ssh.endpoint import Endpoint
-from hardware.ssh.errors import CommandTimeout, LinkLost, SSHFailure, Unreachable
+from hardware.ssh.errors import CommandTimeout, JumpHostFailed, LinkLost, SSHFailure, Unreachable
 from hardware.ssh.hostkeys import HostKey
 
 WATCHED = (Machine.State.READY, Machine.State.SILENT)
 # Troubles that are over once the machine answers on a link that is open; a refused login is not.
-NO_ANSWER = {wrong.code for wrong in (Unreachable, LinkLost, CommandTimeout)}
+NO_ANSWER = {wrong.code for wrong in (Unreachable, JumpHostFailed, LinkLost, CommandTimeout)}
 
 
 @dataclass(frozen=True)
@@ -28,24 +29,35 @@ class Address:
     port: int
     host_key: str
     credential_id: int
+    jump_id: int | None = None
 
 
-def watched() -> dict[Address, bool]:
-    """The machines that may be logged in to, and of each whether it is silent for want of an answer.
+@dataclass(frozen=True)
+class Standing:
+    """What the database says of a machine: whether it is silent, and whether that is for want of an answer."""
 
-    Secrets are read when a link is made, not here.
-    """
-    rows = Machine.objects.filter(state__in=WATCHED).exclude(host_key="")
-    fields = ("pk", "name", "host", "port", "host_key", "credential_id", "state", "trouble__code")
-    return {
-        Address(*row): state == Machine.State.SILENT and code in NO_ANSWER
-        for *row, state, code in rows.values_list(*fields)
-    }
+    silent: bool
+    no_answer: bool
+
+
+def watched() -> dict[Address, Standing]:
+    """The machines that may be logged in to. Secrets are read when a link is made, not here."""
+    rows = Machine.objects.filter(state__in=WATCHED).exclude(host_key="").order_by()
+    fields = ("pk", "name", "host", "port", "host_key", "credential_id", "jump_id", "state", "trouble__code")
+    found = {}
+    for *row, state, code in rows.values_list(*fields):
+        silent = state == Machine.State.SILENT
+        found[Address(*row)] = Standing(silent, silent and code in NO_ANSWER)
+    return found
 
 
 def endpoint(machine_id: int) -> Endpoint:
     """Read anew for each link, so that a corrected password is used. Raises ``Machine.DoesNotExist``."""
-    return Machine.objects.select_related("credential").get(pk=machine_id, state__in=WATCHED).endpoint()
+    return (
+        Machine.objects.select_related("credential", "jump__credential")
+        .get(pk=machine_id, state__in=WATCHED)
+        .endpoint()
+    )
 
 
 def answered(machine_id: int) -> None:
@@ -53,9 +65,15 @@ def answered(machine_id: int) -> None:
     _move(machine_id, Machine.State.SILENT, Machine.State.READY, {}, {})
 
 
-def failed(machine_id: int, wrong: SSHFailure) -> None:
-    """The machine does not answer, or does not let us in."""
-    _move(machine_id, Machine.State.READY, Machine.State.SILENT, _trouble(wrong), {})
+def failed(machine_id: int, wrong: SSHFailure, again_at: datetime | None = None) -> None:
+    """The machine does not answer, or does not let us in; then ``again_at`` is when it is tried next."""
+    trouble = _trouble(wrong)
+    if again_at is not None:
+        trouble["again_at"] = again_at.isoformat(timespec="seconds")
+    _move(machine_id, Machine.State.READY, Machine.State.SILENT, trouble, {})
+    if again_at is not None:
+        silent = Machine.objects.filter(pk=machine_id, state=Machine.State.SILENT, trouble__code=wrong.code)
+        silent.update(trouble=trouble)
 
 
 def blocked(machine_id: int, wrong: SSHFailure, offered: HostKey) -> None:
@@ -63,6 +81,11 @@ def blocked(machine_id: int, wrong: SSHFailure, offered: HostKey) -> None:
     keys = {"offered_key": offered.public, "offered_fingerprint": offered.fingerprint}
     for state in WATCHED:
         _move(machine_id, state, Machine.State.BLOCKED, _trouble(wrong), keys)
+
+
+def no_login(name: str, seconds: float) -> Unreachable:
+    """That a login gets nowhere."""
+    return Unreachable(name, f"it lets nobody log in: no answer for {seconds:.1f} s.")
 
 
 def _trouble(wrong: SSHFailure) -> dict[str, Any]:

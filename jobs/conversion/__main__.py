@@ -1,61 +1,139 @@
-"""``python -m jobs.conversion CHECKPOINT OUT.onnx``: a sentence encoder becomes one ONNX, without torch."""
+"""``python -m jobs.conversion CHECKPOINT OUT.onnx``: an encoder or a decoder becomes one ONNX, without torch."""
 
 from __future__ import annotations
 
 import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jobs.conversion.bert import BertConfig, Head
 from jobs.conversion.checkpoint import opened_checkpoint
 from jobs.conversion.commandline import Parser, carry_out, say
-from jobs.conversion.encoder import convert_encoder
+from jobs.conversion.decoders.config import is_decoder
+from jobs.conversion.decoders.convert import PRECISIONS, PreparedDecoder
+from jobs.conversion.decoders.mixture import FORMS
+from jobs.conversion.encoder import PreparedEncoder
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.files import sha256_of
+from jobs.conversion.pickled.folder import unpickled
+from jobs.conversion.pickled.load import looks_pickled
 from jobs.conversion.profile import make_profile, read_tokenizer, write_profile
+from jobs.conversion.writing import Prepared, write
 
 
-def convert(
-    checkpoint: Path, destination: Path, head: Path | None, profile: Path | None, name: str, max_length: int
-) -> dict[str, Any]:
-    """Converts, and writes the profile when one is asked for; the report of both. Raises ConversionRefused."""
-    inputs = {path.resolve() for path in (checkpoint, head) if path}
-    outputs = [path.resolve() for path in (destination, profile) if path]
+def convert(given: Namespace) -> dict[str, Any]:
+    """Converts what the checkpoint's config.json names; the report. Raises ConversionRefused."""
+    inputs = {path.resolve() for path in (given.checkpoint, given.head) if path}
+    outputs = [path.resolve() for path in (given.destination, given.profile) if path]
     if inputs & set(outputs) or len(outputs) != len(set(outputs)):
         raise ConversionRefused(
             "output-is-input", "An output would overwrite an input or the other output.", "Name another output."
         )
-    with opened_checkpoint(checkpoint, destination.parent) as folder:
-        content = None
-        if profile is not None:
-            # Whatever the profile lacks is said before the work, not after it.
-            config = BertConfig.read(folder / "config.json")
-            labels = list(Head.read(head, config.hidden).labels) if head else []
-            tokenizer = read_tokenizer(folder / "tokenizer.json")
-            content = make_profile(name, labels, max_length, config.positions, tokenizer)
-        report = convert_encoder(folder, destination, head=head, progress=say).to_json()
+    with _opened(given) as (folder, loaded):
+        return (_decoder(folder, given) if is_decoder(folder) else _encoder(folder, given)) | loaded
+
+
+@contextmanager
+def _opened(given: Namespace) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The model's folder with its weights as safetensors, and what the report says of how they came to be that."""
+    if looks_pickled(given.checkpoint):
+        with unpickled(given.checkpoint.parent, given.destination, say, given.checkpoint) as opened:
+            yield opened
+        return
+    with (
+        opened_checkpoint(given.checkpoint, given.destination.parent) as folder,
+        unpickled(folder, given.destination, say) as opened,
+    ):
+        yield opened
+
+
+def _decoder(folder: Path, given: Namespace) -> dict[str, Any]:
+    _refuse_options("a decoder", {"--head": given.head, "--profile": given.profile})
+    prepared = PreparedDecoder(
+        folder, precision=given.precision or "float32", positions=given.positions, experts=given.experts
+    )
+    return _write(prepared, given)
+
+
+def _encoder(folder: Path, given: Namespace) -> dict[str, Any]:
+    unfit = {"--precision": given.precision, "--positions": given.positions, "--experts": given.experts}
+    _refuse_options("an encoder", unfit)
+    head, profile = given.head, given.profile
+    content = None
+    if profile is not None:
+        # Whatever the profile lacks is said before the work, not after it.
+        config = BertConfig.read(folder / "config.json")
+        labels = list(Head.read(head, config.hidden).labels) if head else []
+        tokenizer = read_tokenizer(folder / "tokenizer.json")
+        name = given.name or given.destination.stem
+        content = make_profile(name, labels, given.max_length, config.positions, tokenizer)
+    report = _write(PreparedEncoder(folder, head=head), given)
     if profile is not None and content is not None:
         write_profile(content, profile)
         report |= {"profile": str(profile), "profile_sha256": sha256_of(profile)}
     return report
 
 
+def _write(prepared: Prepared, given: Namespace) -> dict[str, Any]:
+    """The report, with what the quantization did under `quantization`."""
+    started = time.monotonic()
+    say(0.02, f"read the headers of {len(prepared.sources)} files: {prepared.bytes} bytes of weights as converted")
+    if not given.quantize:
+        unfit = {"--block": given.block, "--form": given.form, "--zero-points": given.zero_points or None}
+        unfit["--method"] = given.method
+        _refuse_options("a model that is not quantized (--quantize)", unfit)
+        written = write(prepared, given.destination, say)
+        return prepared.report(written, time.monotonic() - started)
+    # Quantizing brings ONNX Runtime with it, which converting does not need.
+    from jobs.quantization.onepass import quantize_checkpoint
+    from jobs.quantization.options import Options
+    from jobs.quantization.report import WORST
+
+    options = Options(
+        measure=False,
+        form=given.form or "",
+        block=given.block or Options.block,
+        zero_points=given.zero_points,
+        method=given.method or Options.method,
+    )
+    written, report = quantize_checkpoint(
+        prepared, str(given.checkpoint), given.destination, given.quantize, options, say
+    )
+    return prepared.report(written, time.monotonic() - started) | {"quantization": report.to_json(WORST)}
+
+
+def _refuse_options(model: str, options: dict[str, Any]) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise ConversionRefused("option-unfit", f"{option} is not for {model}, and this is one.", "Leave it out.")
+
+
 def main() -> int:
     parser = Parser(prog="python -m jobs.conversion", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="model folder, or a tar of it")
+    parser.add_argument("checkpoint", type=Path, help="model folder, a tar of it, or a PyTorch checkpoint in it")
     parser.add_argument("destination", type=Path, metavar="OUT.onnx")
-    parser.add_argument("--head", type=Path, help="npz with weight, bias and labels of a classifier")
-    parser.add_argument("--profile", type=Path, help="where the profile for serving is written")
-    parser.add_argument("--name", default="", help="the model's name in the profile")
-    parser.add_argument("--max-length", type=int, default=64, help="tokens that the served model reads (64)")
+    encoder = parser.add_argument_group("encoders (BERT)")
+    encoder.add_argument("--head", type=Path, help="npz with weight, bias and labels of a classifier")
+    encoder.add_argument("--profile", type=Path, help="where the profile for serving is written")
+    encoder.add_argument("--name", default="", help="the model's name in the profile")
+    encoder.add_argument("--max-length", type=int, default=64, help="tokens that the served model reads (64)")
+    decoder = parser.add_argument_group("decoders (Llama, Qwen2, DeepSeek-V2)")
+    decoder.add_argument("--precision", choices=sorted(PRECISIONS), help="of weights and cache (float32)")
+    decoder.add_argument("--positions", type=int, help="the longest context (max_position_embeddings)")
+    decoder.add_argument("--experts", choices=FORMS, help="a token sees those it is routed to (routed), or all of them")
+    quantized = parser.add_argument_group("quantized in the same pass")
+    quantized.add_argument("--quantize", metavar="SCHEME", help="int8-weight, int8-dynamic or int4")
+    quantized.add_argument("--block", type=int, help="int4: values to a scale (128)")
+    quantized.add_argument("--zero-points", action="store_true", help="int4: blocks need not lie about 0")
+    quantized.add_argument("--method", choices=("rtn", "hqq"), help="int4: nearest steps (rtn), or fitted ones")
+    quantized.add_argument("--form", help="as python -m jobs.quantization has it")
     parser.add_argument("--json", action="store_true", help="the last line is the report as JSON")
     given = parser.parse_args()
-    name = given.name or given.destination.stem
-
-    def work() -> dict[str, Any]:
-        return convert(given.checkpoint, given.destination, given.head, given.profile, name, given.max_length)
-
-    return carry_out(work, as_json=given.json)
+    return carry_out(lambda: convert(given), as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from jobs.conversion.decoders.shards import Shards
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.graph import Graph
-from jobs.conversion.weights import SafetensorsFile
 
 OPSET = 13
 # The IR version of ONNX 1.8, the oldest that CANN's documents name beside opset 13.
 IR_VERSION = 7
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+FLOAT32 = np.dtype(np.float32)
 # exp(-10000) is 0 in float32 and in float16, and -10000 itself still fits float16.
 MASKED = -10000.0
 # Smaller than any real norm, larger than float16's smallest number: an empty row gives zeros, not NaN.
@@ -133,9 +134,9 @@ class Head:
 
 
 class BertBuilder:
-    """Adds the encoder's parts to a graph, reading each weight when its turn comes."""
+    """Adds the encoder's parts to a graph, streaming each weight out of `weights` as float32."""
 
-    def __init__(self, graph: Graph, weights: SafetensorsFile, config: BertConfig) -> None:
+    def __init__(self, graph: Graph, weights: Shards, config: BertConfig) -> None:
         self.graph = graph
         self.weights = weights
         self.config = config
@@ -221,15 +222,15 @@ class BertBuilder:
         shifted = graph.add("Add", [variance, graph.constant(self.config.epsilon)], f"{name}/shifted")
         deviation = graph.add("Sqrt", [shifted], f"{name}/deviation")
         normal = graph.add("Div", [centred, deviation], f"{name}/normal")
-        scale = graph.weight(f"{name}.weight", self._norm_weight(name, ("weight", "gamma"), shape))
+        scale = self._weight(f"{name}.weight", self._norm_name(name, "weight", "gamma"), shape)
         scaled = graph.add("Mul", [normal, scale], f"{name}/scaled")
-        bias = graph.weight(f"{name}.bias", self._norm_weight(name, ("bias", "beta"), shape))
+        bias = self._weight(f"{name}.bias", self._norm_name(name, "bias", "beta"), shape)
         return graph.add("Add", [scaled, bias], f"{name}/output")
 
-    def _norm_weight(self, name: str, endings: tuple[str, str], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def _norm_name(self, name: str, *endings: str) -> str:
         # Checkpoints ported from TensorFlow say gamma and beta.
-        modern, old = (f"{self.prefix}{name}.{ending}" for ending in endings)
-        return self.weights.read_float32(old if old in self.weights else modern, shape)
+        modern, old = (f"{name}.{ending}" for ending in endings)
+        return old if self.prefix + old in self.weights else modern
 
     def _pool(self, hidden: str) -> str:
         graph = self.graph
@@ -247,14 +248,20 @@ class BertBuilder:
         return graph.add("Div", [mean, norm], "embedding")
 
     def _dense(self, name: str, values: str, inputs: int, outputs: int) -> str:
-        graph = self.graph
-        stored = self.weights.read_float32(f"{self.prefix}{name}.weight", (outputs, inputs))
-        product = graph.add("MatMul", [values, graph.weight(f"{name}.weight", stored.T)], f"{name}/matmul")
-        bias = graph.weight(f"{name}.bias", self.weights.read_float32(f"{self.prefix}{name}.bias", (outputs,)))
-        return graph.add("Add", [product, bias], f"{name}/output")
+        key = f"{name}.weight"
+        blocks = self.weights.blocks(self.prefix + key, (outputs, inputs), FLOAT32, transposed=True)
+        matrix = self.graph.streamed_weight(key, FLOAT32, (inputs, outputs), blocks)
+        product = self.graph.add("MatMul", [values, matrix], f"{name}/matmul")
+        bias = self._weight(f"{name}.bias", f"{name}.bias", (outputs,))
+        return self.graph.add("Add", [product, bias], f"{name}/output")
 
     def _table(self, name: str, rows: int) -> str:
-        return self.graph.weight(name, self.weights.read_float32(f"{self.prefix}{name}", (rows, self.config.hidden)))
+        return self._weight(name, name, (rows, self.config.hidden))
+
+    def _weight(self, name: str, stored: str, shape: tuple[int, ...]) -> str:
+        """A weight as it is stored, under `name` in the model."""
+        blocks = self.weights.blocks(self.prefix + stored, shape, FLOAT32)
+        return self.graph.streamed_weight(name, FLOAT32, shape, blocks)
 
 
 def model_inputs() -> list[onnx.ValueInfoProto]:

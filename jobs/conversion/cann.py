@@ -13,14 +13,6 @@ from jobs.conversion.errors import ConversionRefused
 # (major, minor) of CANN: the opsets that its ATC guide names for ONNX. Other versions' guides were not seen.
 OPSETS: dict[tuple[int, int], tuple[int, int]] = {(7, 0): (9, 18), (8, 0): (11, 15), (9, 1): (11, 18)}
 
-# ATC has no parser for these (E19010): Huawei's plug-ins for ONNX (ops/built-in/framework/onnx_plugin/quant) read only
-# its own AscendQuant, AscendDequant and AscendAntiQuant, and its AMCT guide has QuantizeLinear and DequantizeLinear
-# rewritten by convert_qat_model first.
-UNREADABLE = {
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearMatMul",
-    "QLinearConv",
-}  # fmt: skip
-
 # Names that `npu-smi info` shows and that are a soc_version when "Ascend" is put before them. 910B alone is the first
 # generation's 910B; the Atlas A2 says 910B1 to 910B4.
 CHIPS = re.compile(

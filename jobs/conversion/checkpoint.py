@@ -1,8 +1,8 @@
 """A checkpoint as a folder, whether it was given as one or as a tar of it.
 
 A tar comes from outside, so nothing in it is believed: only regular files and folders are taken, no name may leave the
-folder, no more is written than `limit` bytes or than the disk has room for. A pickle inside is unpacked as bytes and
-never loaded.
+folder, no more is written than `limit` bytes or than the disk has room for. A pickle inside is unpacked as bytes:
+`pickled` reads it.
 """
 
 from __future__ import annotations

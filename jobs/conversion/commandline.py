@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -34,6 +36,25 @@ def say(share: float, line: str) -> None:
     print(f"[{share * 100:3.0f} %] {line}", flush=True)
 
 
+def refuse_place(report: Path, *others: Path | None) -> None:
+    """Raises ConversionRefused before anything is made, when the report has no place or would overwrite a file."""
+    if any(other and report.resolve() == other.resolve() for other in others):
+        raise ConversionRefused(
+            "output-is-input", f"The report would overwrite {report.name}.", "Name another file for it."
+        )
+    if report.is_dir() or not os.access(report.resolve().parent, os.W_OK):
+        raise ConversionRefused(
+            "not-writable", f"The report cannot be written to {report}.", "Check the folder and its rights."
+        )
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(report, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)
+
+
 def carry_out(work: Callable[[], dict[str, Any]], *, as_json: bool) -> int:
     """Runs `work`, prints its report and gives the exit code. TERM unwinds, so that temporary files go."""
     signal.signal(signal.SIGTERM, _stop)
@@ -41,7 +62,7 @@ def carry_out(work: Callable[[], dict[str, Any]], *, as_json: bool) -> int:
         report = work()
     except ConversionRefused as refused:
         print(" ".join(str(refused).split()), file=sys.stderr, flush=True)
-        return REFUSED
+        return refused.exit_status
     except Exception as error:  # a person reads this: the place is enough to find it
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = " ".join(f"{type(error).__name__} {error}".split())[:300]

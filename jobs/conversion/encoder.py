@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from jobs.conversion.bert import INPUTS, IR_VERSION, OPSET, BertBuilder, BertConfig, Head, model_inputs
+from jobs.conversion.decoders.shards import Shards
 from jobs.conversion.errors import ConversionRefused
-from jobs.conversion.files import replacing, sha256_of
-from jobs.conversion.graph import INLINE_LIMIT, Graph, WeightStore
-from jobs.conversion.weights import SafetensorsFile
-
-Progress = Callable[[float, str], None]
+from jobs.conversion.files import sha256_of
+from jobs.conversion.graph import INLINE_LIMIT, Graph, Tally, WeightStore
+from jobs.conversion.writing import Progress, Written, versions, write
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def convert_encoder(
     progress: Progress | None = None,
     inline_limit: int = INLINE_LIMIT,
 ) -> ConversionReport:
-    """Converts a BERT-class encoder folder (config.json, model.safetensors) to one ONNX file.
+    """Converts a BERT-class encoder folder (config.json, safetensors in one file or in shards) to one ONNX file.
 
     `head` is an npz with `weight` [labels, hidden], `bias` [labels] and `labels`; with it the output is `logits`
     [batch, labels] and the labels are kept in the model's metadata, without it `embedding` [batch, hidden]. The same
@@ -68,112 +64,77 @@ def convert_encoder(
     """
     started = time.monotonic()
     tell = progress or (lambda share, line: None)
-    if not source.is_dir():
-        raise ConversionRefused(
-            "file-missing",
-            f"There is no model folder {source}.",
-            "Give the folder that holds config.json and model.safetensors.",
-        )
-    config = BertConfig.read(source / "config.json")
-    weights_path = _weights_file(source)
-    if destination.resolve() in {path.resolve() for path in (weights_path, source / "config.json", head) if path}:
-        raise ConversionRefused("output-is-input", f"{destination} would overwrite its input.", "Name another output.")
-    weights = SafetensorsFile(weights_path)
-    classifier = Head.read(head, config.hidden) if head else None
-    tell(0.05, f"read {weights_path.name}: {config.layers} layers of {config.hidden}")
-
-    external = destination.with_name(destination.name + ".data")
-    with replacing(destination) as part:
-        # A folder that is missing or closed is said before the minutes of work.
-        part.write_bytes(b"")
-        data_part = external.with_name(external.name + ".part")
-        inline = weights.size <= inline_limit
-        store = WeightStore(data_part, inline=inline, location=external.name)
-        try:
-            model = _build(store, weights, config, classifier, tell)
-            onnx.save_model(model, str(part))
-            store.close()
-            if not inline:
-                # The checker looks for the weights under the name that the model gives.
-                data_part.replace(external)
-            tell(0.9, "checking")
-            _check(part)
-        finally:
-            store.close()
-            data_part.unlink(missing_ok=True)
-    report = ConversionReport(
-        destination=str(destination),
-        bytes=destination.stat().st_size + (0 if inline else external.stat().st_size),
-        sha256=sha256_of(destination),
-        external_data=None if inline else external.name,
-        external_sha256=None if inline else sha256_of(external),
-        opset=OPSET,
-        ir_version=IR_VERSION,
-        architecture="bert",
-        parameters=store.elements,
-        layers=config.layers,
-        hidden=config.hidden,
-        max_positions=config.positions,
-        inputs=list(INPUTS),
-        output="logits" if classifier else "embedding",
-        labels=list(classifier.labels) if classifier else [],
-        source_sha256={path.name: sha256_of(path) for path in (source / "config.json", weights_path, head) if path},
-        seconds=round(time.monotonic() - started, 3),
-        versions={"onnx": onnx.__version__, "numpy": np.__version__, "python": platform.python_version()},
-    )
+    prepared = PreparedEncoder(source, head=head, inline_limit=inline_limit)
+    tell(0.05, f"read the headers of {source.name}: {prepared.config.layers} layers of {prepared.config.hidden}")
+    report = prepared.told(write(prepared, destination, tell), time.monotonic() - started)
     tell(1.0, f"wrote {destination.name}: {report.bytes} bytes, {report.parameters} parameters")
     return report
 
 
-def _weights_file(source: Path) -> Path:
-    path = source / "model.safetensors"
-    if path.is_file():
-        return path
-    if (source / "model.safetensors.index.json").is_file():
-        raise ConversionRefused(
-            "architecture-unsupported",
-            f"{source.name} keeps its weights in several safetensors files, which this converter does not join yet.",
-            "Save the model in one model.safetensors.",
+class PreparedEncoder:
+    """An encoder's folder, read and checked: see `writing.Prepared`."""
+
+    def __init__(self, source: Path, *, head: Path | None = None, inline_limit: int = INLINE_LIMIT) -> None:
+        """Checks each weight's place, type and shape, and reads none. Raises ConversionRefused."""
+        if not source.is_dir():
+            raise ConversionRefused(
+                "file-missing",
+                f"There is no model folder {source}.",
+                "Give the folder that holds config.json and model.safetensors.",
+            )
+        self.config = BertConfig.read(source / "config.json")
+        self.weights = Shards(source)
+        self.head = Head.read(head, self.config.hidden) if head else None
+        self.sources = [path for path in (source / "config.json", *self.weights.paths, head) if path]
+        self.inline_limit = inline_limit
+        tally = Tally()
+        self.build(tally, lambda share, line: None)
+        self.bytes, self.parameters = tally.bytes, tally.elements
+
+    def build(self, store: WeightStore, tell: Progress) -> onnx.ModelProto:
+        """The model, its weights given to `store`."""
+        graph, config, head = Graph(store), self.config, self.head
+        builder = BertBuilder(graph, self.weights, config)
+        vector = builder.sentence_vector(
+            lambda index: tell(0.05 + 0.75 * (index + 1) / config.layers, f"layer {index + 1} of {config.layers}")
         )
-    pickled = next((name for name in ("pytorch_model.bin", "model.pt") if (source / name).is_file()), None)
-    if pickled:
-        raise ConversionRefused(
-            "not-safetensors",
-            f"{source.name} holds only {pickled}, a pickle, which is never loaded here: it can run code.",
-            "Save the model as model.safetensors where it was trained.",
+        output, width = (builder.classify(vector, head), len(head.labels)) if head else (vector, config.hidden)
+        metadata = {"pooling": "mean", "max_positions": str(config.positions)}
+        if head:
+            metadata["labels"] = json.dumps(head.labels, ensure_ascii=False)
+        return graph.model(
+            "encoder",
+            model_inputs(),
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", width])],
+            opset=OPSET,
+            ir_version=IR_VERSION,
+            metadata=metadata,
         )
-    raise ConversionRefused(
-        "file-missing", f"There is no model.safetensors in {source.name}.", "Give the whole model folder."
-    )
 
+    def told(self, written: Written, seconds: float) -> ConversionReport:
+        """What was made, from what."""
+        config, head = self.config, self.head
+        return ConversionReport(
+            destination=str(written.destination),
+            bytes=written.bytes,
+            sha256=written.sha256,
+            external_data=written.external_data,
+            external_sha256=written.external_sha256,
+            opset=OPSET,
+            ir_version=IR_VERSION,
+            architecture="bert",
+            parameters=self.parameters,
+            layers=config.layers,
+            hidden=config.hidden,
+            max_positions=config.positions,
+            inputs=list(INPUTS),
+            output="logits" if head else "embedding",
+            labels=list(head.labels) if head else [],
+            source_sha256={path.name: sha256_of(path) for path in self.sources},
+            seconds=round(seconds, 3),
+            versions=versions(),
+        )
 
-def _build(
-    store: WeightStore, weights: SafetensorsFile, config: BertConfig, head: Head | None, tell: Progress
-) -> onnx.ModelProto:
-    graph = Graph(store)
-    builder = BertBuilder(graph, weights, config)
-    vector = builder.sentence_vector(
-        lambda index: tell(0.05 + 0.75 * (index + 1) / config.layers, f"layer {index + 1} of {config.layers}")
-    )
-    output, width = (builder.classify(vector, head), len(head.labels)) if head else (vector, config.hidden)
-    metadata = {"pooling": "mean", "max_positions": str(config.positions)}
-    if head:
-        metadata["labels"] = json.dumps(head.labels, ensure_ascii=False)
-    return graph.model(
-        "encoder",
-        model_inputs(),
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", width])],
-        opset=OPSET,
-        ir_version=IR_VERSION,
-        metadata=metadata,
-    )
-
-
-def _check(path: Path) -> None:
-    try:
-        onnx.checker.check_model(str(path), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConversionRefused(
-            "onnx-invalid", f"The graph that was built is not valid ONNX: {reason}.", "Report this: it is a defect."
-        ) from error
+    def report(self, written: Written, seconds: float) -> dict[str, Any]:
+        """`told` as plain JSON values."""
+        return self.told(written, seconds).to_json()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +31,26 @@ class WeightStore:
 
     def tensor(self, name: str, values: NDArray[Any]) -> TensorProto:
         """The initializer for these values, its bytes kept or written."""
-        tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(values.dtype), dims=values.shape)
-        raw = np.ascontiguousarray(values).tobytes()
-        self.bytes += len(raw)
-        self.elements += values.size
-        if self._stream is None or len(raw) < 1024:
-            tensor.raw_data = raw
+        return self.streamed(name, values.dtype, values.shape, [values])
+
+    def streamed(
+        self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], blocks: Iterable[NDArray[Any]]
+    ) -> TensorProto:
+        """The initializer whose values come in blocks, in order; one that is written needs the memory of one block."""
+        tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(dtype), dims=shape)
+        elements = math.prod(shape)
+        size = elements * dtype.itemsize
+        self.bytes += size
+        self.elements += elements
+        if self._stream is None or size < 1024:
+            tensor.raw_data = b"".join(np.ascontiguousarray(block).tobytes() for block in blocks)
             return tensor
         offset = -(-self._stream.tell() // ALIGNMENT) * ALIGNMENT
         self._stream.seek(offset)
-        self._stream.write(raw)
+        for block in blocks:
+            self._stream.write(np.ascontiguousarray(block).data)
         tensor.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", self._location), ("offset", str(offset)), ("length", str(len(raw)))):
+        for key, value in (("location", self._location), ("offset", str(offset)), ("length", str(size))):
             tensor.external_data.add(key=key, value=value)
         return tensor
 
@@ -48,6 +58,22 @@ class WeightStore:
         """Ends the external file, if there is one."""
         if self._stream is not None:
             self._stream.close()
+
+
+class Tally(WeightStore):
+    """Counts what would be stored and reads none of it, so that what is missing is said before hours of writing."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.elements = 0
+
+    def streamed(
+        self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], blocks: Iterable[NDArray[Any]]
+    ) -> TensorProto:
+        """A name and a shape without values."""
+        self.elements += math.prod(shape)
+        self.bytes += math.prod(shape) * dtype.itemsize
+        return TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(dtype), dims=shape)
 
 
 class Graph:
@@ -64,6 +90,13 @@ class Graph:
         self.initializers.append(self._store.tensor(name, values))
         return name
 
+    def streamed_weight(
+        self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], blocks: Iterable[NDArray[Any]]
+    ) -> str:
+        """A named weight that is read as it is written."""
+        self.initializers.append(self._store.streamed(name, dtype, shape, blocks))
+        return name
+
     def constant(self, values: Any, dtype: Any = np.float32) -> str:
         """A small value; the same value is stored once."""
         array = np.asarray(values, dtype=dtype)
@@ -76,6 +109,10 @@ class Graph:
         """One node; its output's name is also the node's."""
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
+
+    def add_many(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
+        """One node with several outputs; the first one's name is also the node's."""
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name=outputs[0], **attributes))
 
     def model(
         self,

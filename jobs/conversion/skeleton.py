@@ -90,6 +90,12 @@ def read_skeleton(path: Path) -> onnx.ModelProto:
                 "onnx-truncated", f"{path.name} is ONNX without a single node.", "Copy or export the file again."
             )
         raise _not_onnx(path, None)
+    if any(isinstance(text, bytes) for text in _texts(model.graph)):
+        raise ConversionRefused(
+            "onnx-truncated",
+            f"{path.name} is damaged: a name in it is no text.",
+            "Copy the file again and compare its SHA-256 with the original's.",
+        )
     for tensor in tensors_of(model):
         extent_of(tensor, path)
     return model
@@ -112,6 +118,34 @@ def _tensors(holder: onnx.GraphProto | onnx.FunctionProto) -> Iterator[TensorPro
             yield from attribute.tensors
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 yield from _tensors(inner)
+
+
+def nodes_of(holder: onnx.ModelProto | onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
+    """Every node, those of the graphs and functions inside it among them."""
+    if isinstance(holder, onnx.ModelProto):
+        yield from nodes_of(holder.graph)
+        for function in holder.functions:
+            yield from nodes_of(function)
+        return
+    for node in holder.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from nodes_of(inner)
+
+
+def _texts(graph: onnx.GraphProto) -> Iterator[str | bytes]:
+    """The names in a graph; protobuf gives one that is no UTF-8 as bytes."""
+    for node in graph.node:
+        yield from (node.op_type, node.domain, node.name, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _texts(inner)
+    yield from (tensor.name for tensor in graph.initializer)
+    for value in (*graph.input, *graph.output):
+        yield value.name
+        yield from (size.dim_param for size in value.type.tensor_type.shape.dim)
 
 
 def extent_of(tensor: TensorProto, model: Path) -> Extent | None:

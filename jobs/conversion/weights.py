@@ -15,7 +15,6 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.files import name_of_start, read_start
@@ -132,8 +131,8 @@ class SafetensorsFile:
                 "Check that the weights and config.json belong together.",
             ) from None
 
-    def read_float32(self, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
-        """One tensor as float32, whatever it is stored as. Raises `tensor-missing`, `tensor-type`, `tensor-shape`."""
+    def float_entry(self, name: str, shape: tuple[int, ...] | None = None) -> TensorEntry:
+        """A floating-point tensor's line, of that shape. Raises `tensor-missing`, `tensor-type`, `tensor-shape`."""
         entry = self.entry(name)
         if entry.type not in FLOATS:
             raise ConversionRefused(
@@ -147,7 +146,4 @@ class SafetensorsFile:
                 f"Tensor {name} in {self.path.name} is {list(entry.shape)} where config.json asks for {list(shape)}.",
                 "Check that the weights and config.json belong together.",
             )
-        with self.path.open("rb") as stream:
-            stream.seek(entry.start)
-            raw = stream.read(entry.end - entry.start)
-        return np.frombuffer(raw, dtype=TYPES[entry.type]).reshape(entry.shape).astype(np.float32)
+        return entry

@@ -12,7 +12,11 @@ from jobs.kind import ArtifactRef
 
 
 class Artifact(models.Model):
-    """A blob. ``type`` is an open set: driver, firmware, cann, os-package, model, om, image, base-image, head."""
+    """A blob. ``type`` is an open set.
+
+    driver, firmware, cann, os-package, mindspore, wheel, model, aipp, manifest, image, base-image, head,
+    quantization-report.
+    """
 
     type = models.CharField(max_length=24, db_index=True)
     name = models.CharField(max_length=255)

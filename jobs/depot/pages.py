@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 
 from django.contrib import messages
 from django.db.models import Case, Count, Q, QuerySet, When
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -14,11 +14,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from rest_framework.exceptions import ValidationError
 
+from jobs.depot import files
 from jobs.depot.models import Artifact
 from jobs.depot.recognize import recognize
 from jobs.depot.services import ingest, verify
 from jobs.failures import JobFailed
 from jobs.models import Job, JobStep
+from jobs.pages import reports
 from jobs.rollout.models import Release
 
 PAGE = 50
@@ -29,11 +31,22 @@ TYPES = {
     "firmware": gettext_lazy("Firmware"),
     "cann": gettext_lazy("CANN toolkit"),
     "os-package": gettext_lazy("OS package"),
+    "mindspore": gettext_lazy("MindSpore"),
+    "wheel": gettext_lazy("Python wheel"),
     "checkpoint": gettext_lazy("Checkpoint"),
     "head": gettext_lazy("Classifier head"),
     "calibration": gettext_lazy("Calibration set"),
     "model": gettext_lazy("Model"),
-    "profile": gettext_lazy("Profile"),
+    "aipp": gettext_lazy("AIPP configuration"),
+    "manifest": gettext_lazy("Manifest"),
+    "quantization-report": gettext_lazy("Quantization report"),
+    "profile": gettext_lazy("Model profile"),
+    "parallel-plan": gettext_lazy("Parallel plan"),
+    "launch-parameters": gettext_lazy("Launch parameters"),
+    "rank-table": gettext_lazy("Rank table"),
+    "shard": gettext_lazy("Shard of a checkpoint"),
+    "shard-list": gettext_lazy("List of shards"),
+    "measurement": gettext_lazy("Measurement"),
     "base-image": gettext_lazy("Base image"),
     "image": gettext_lazy("Image"),
 }
@@ -63,7 +76,7 @@ def _page(request: HttpRequest, failure: dict[str, Any], status: int = 200) -> H
     artifacts = list(found[first : first + PAGE + 1])
     counts = dict(Artifact.objects.order_by().values_list("type").annotate(n=Count("pk")))
     context = {
-        "rows": [_row(artifact) for artifact in artifacts[:PAGE]],
+        "rows": _rows(artifacts[:PAGE]),
         "next_page": first // PAGE + 2 if len(artifacts) > PAGE else None,
         "previous_page": first // PAGE or None,
         "types": [(name, title(name), counts.get(name, 0)) for name in {**TYPES, **counts}],
@@ -81,13 +94,27 @@ def title(type: str) -> str:
     return str(TYPES.get(type, type))
 
 
-def _row(artifact: Artifact) -> dict[str, Any]:
-    job = artifact.origin.removeprefix("job:") if artifact.origin.startswith("job:") else ""
+def _rows(artifacts: list[Artifact]) -> list[dict[str, Any]]:
+    made_by = {artifact.pk: _job(artifact) for artifact in artifacts}
+    jobs = Job.objects.defer("plan", "traceback").in_bulk([job for job in made_by.values() if job])
+    titles = {job.pk: reports.title(job) for job in jobs.values()}
+    return [_row(artifact, made_by[artifact.pk], titles) for artifact in artifacts]
+
+
+def _job(artifact: Artifact) -> int | None:
+    """The job that made it."""
+    kind, _, number = artifact.created_by.partition(":")
+    return int(number) if kind == "job" and number.isdigit() else None
+
+
+def _row(artifact: Artifact, job: int | None, titles: dict[int, str]) -> dict[str, Any]:
     return {
         "artifact": artifact,
         "type": title(artifact.type),
         "facts": [(name, artifact.meta[name]) for name in SHOWN if artifact.meta.get(name)],
-        "job": int(job) if job.isdigit() else None,
+        "job": job if job in titles else None,
+        "report": titles.get(job, "") if job else "",
+        "can_be_taken": files.can_be_taken(artifact.type, artifact.size),
     }
 
 
@@ -130,6 +157,18 @@ def check(request: HttpRequest, pk: int) -> HttpResponse:
     except JobFailed as wrong:
         failure = wrong
     return render(request, "depot/verified.html", {"artifact": artifact, "failure": failure})
+
+
+@require_GET
+def file(request: HttpRequest, pk: int) -> HttpResponse:
+    """The artifact itself, where it is one that people carry elsewhere."""
+    artifact = get_object_or_404(Artifact, pk=pk)
+    if not files.can_be_taken(artifact.type, artifact.size):
+        raise Http404
+    try:
+        return files.answer(artifact)
+    except JobFailed as wrong:
+        return HttpResponse(f"{wrong.cause} {wrong.mend}", status=410, content_type="text/plain; charset=utf-8")
 
 
 @require_GET

@@ -13,7 +13,10 @@ from django.db import transaction
 
 from hardware.events import audit
 from jobs.depot.models import Artifact, blob_path
+from jobs.depot.networks import read_model
 from jobs.depot.recognize import recognize
+from jobs.depot.runfiles import TYPES, version_info
+from jobs.depot.wheels import WHEELS, read_wheel
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import ArtifactRef
 
@@ -59,6 +62,12 @@ def ingest(
             )
         said = recognize(name)
         facts = {**said.meta, **(meta or {})} if said.type == type else meta or {}
+        if type in TYPES and (info := version_info(Path(path))):
+            facts = {"version_info": info, **facts}
+        if type == "model":
+            facts = {**read_model(Path(path), name), **facts}
+        if type in WHEELS:
+            facts = {**facts, **read_wheel(Path(path), name)}
         version = version or (said.version if said.type == type else "")
         return _keep(Path(path), sha256, size, name, type, version, facts, actor, origin)
     finally:
@@ -115,7 +124,10 @@ def verify(artifact: Artifact) -> None:
 
 
 class Depot:
-    """What planning may ask of the depot."""
+    """What planning may ask of the depot. One that is kept for several questions asks for each type once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[ArtifactRef]] = {}
 
     def get(self, artifact_id: int, type: str | None = None) -> ArtifactRef:
         found = Artifact.objects.filter(pk=artifact_id).first()
@@ -134,8 +146,6 @@ class Depot:
 
     def find(self, type: str, **meta: Any) -> list[ArtifactRef]:
         """Artifacts of a type whose ``meta`` has these values, newest first."""
-        return [
-            artifact.ref()
-            for artifact in Artifact.objects.filter(type=type)
-            if all(artifact.meta.get(key) == value for key, value in meta.items())
-        ]
+        if type not in self._found:
+            self._found[type] = [artifact.ref() for artifact in Artifact.objects.filter(type=type)]
+        return [ref for ref in self._found[type] if all(ref.meta.get(key) == value for key, value in meta.items())]

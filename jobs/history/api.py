@@ -30,6 +30,9 @@ class AskedSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField(required=False, help_text="one, or several with commas between")
     state = serializers.CharField(required=False, help_text="one, or several with commas between")
     machine = serializers.CharField(required=False, help_text="the name of a machine the job works on")
+    label = serializers.CharField(  # type: ignore[assignment]
+        required=False, max_length=63, help_text="a label that one of its machines has now"
+    )
     person = serializers.CharField(required=False, help_text="who launched it")
     since = serializers.DateTimeField(required=False, help_text="created at this time or later")
     until = serializers.DateTimeField(required=False, help_text="created before this time")
@@ -71,6 +74,7 @@ def asked(request: Request) -> Query:
         states=_several(found.get("state", "")),
         people=(found["person"],) if "person" in found else (),
         machine=found.get("machine", ""),
+        label=found.get("label", ""),
         since=found.get("since"),
         until=found.get("until"),
         text=found.get("text", ""),

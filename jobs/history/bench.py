@@ -25,13 +25,13 @@ from typing import Any
 
 WANTED_MS = 100.0
 ONE_DAY = timedelta(days=1)
-FILTERS = ("kind", "state", "machine", "person", "since", "until", "text")
+FILTERS = ("kind", "state", "machine", "label", "person", "since", "until", "text")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m jobs.history.bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=6, help="requests of each of the 128 combinations")
+    parser.add_argument("--rounds", type=int, default=6, help="requests of each of the 256 combinations")
     parser.add_argument("--folder", type=Path, help="keep the database here, and use it if it is there")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="history-") as folder:
@@ -122,6 +122,7 @@ def _values(names: tuple[str, ...], random: Random) -> dict[str, str]:
         "kind": random.choice(list(KINDS)),
         "state": random.choice([str(state) for state in STATES]),
         "machine": random.choice([machine, machine, machine, "nobody"]),
+        "label": random.choice(["all", "rack-03", "rare", "none-has-it"]),
         "person": random.choice([*random.sample(list(PEOPLE), 3), "pipeline", "nobody"]),
         "since": end - ONE_DAY * random.choice([0, 7, 30, 365]),
         "until": end,

@@ -141,6 +141,12 @@ def _machines() -> list[Machine]:
         Machine.objects.get_or_create(
             name=f"generated-{number:03d}",
             # An address that is kept for documentation: nobody has it.
-            defaults={"host": "192.0.2.1", "credential": credential, "state": Machine.State.RETIRED, "simulated": True},
+            defaults={
+                "host": "192.0.2.1",
+                "credential": credential,
+                "state": Machine.State.RETIRED,
+                "simulated": True,
+                "labels": ["all", f"rack-{number // 20:02d}", *(["rare"] if number == 7 else [])],
+            },
         )
     return list(Machine.objects.filter(name__startswith="generated-").defer("facts"))

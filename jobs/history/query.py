@@ -25,6 +25,8 @@ _COMPARED = 20_000
 # Ids rise with the time of creation, but for clocks that were set back by no more than this.
 _SLACK = timedelta(hours=1)
 _END = 2**62
+# Machines whose jobs are walked one beside the other; with more, the others' walk asks each job for its machines.
+WALKS = 100
 # The index that holds exactly these columns and then the id.
 _INDEXES = {
     ("kind",): "job_kind",
@@ -54,14 +56,16 @@ class Slice:
 class Query:
     """What is asked for; an empty filter lets everything through, several values of one filter are alternatives.
 
-    ``since`` is the first moment, ``until`` the first one that is too late. ``text`` is looked for anywhere in the
-    cause of a failure, in small or capital letters.
+    ``label`` is one that a machine of the job has now; with ``machine``, that machine. ``since`` is the first moment,
+    ``until`` the first one that is too late. ``text`` is looked for anywhere in the cause of a failure, in small or
+    capital letters.
     """
 
     kinds: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     machine: str = ""
+    label: str = ""
     since: datetime | None = None
     until: datetime | None = None
     text: str = ""
@@ -116,7 +120,8 @@ class _Statement:
 
     facets: list[tuple[str, tuple[str, ...]]]
     text: str
-    machine: int | None
+    # ``None``: whatever the job works on.
+    machines: tuple[int, ...] | None
     low: int
     high: int
     time: Part
@@ -124,14 +129,14 @@ class _Statement:
     @classmethod
     def of(cls, query: Query) -> _Statement | None:
         """``None`` when nothing can match."""
-        machine = None
-        if query.machine:
-            machine = Machine.objects.filter(name=query.machine).values_list("pk", flat=True).first()
-            if machine is None:
+        machines = None
+        if query.machine or query.label:
+            machines = _machines(query.machine, query.label)
+            if not machines:
                 return None
         given = (("kind", query.kinds), ("state", query.states), ("created_by", query.people))
         return cls(
-            [(name, values) for name, values in given if values], query.text, machine, *_span(query.since, query.until)
+            [(name, values) for name, values in given if values], query.text, machines, *_span(query.since, query.until)
         )
 
     def ids(self, limit: int, before: int | None, after: int | None) -> list[int]:
@@ -140,7 +145,10 @@ class _Statement:
         return [row[0] for row in _run(*self._sql(low, high, limit, "ASC" if after is not None else "DESC"))]
 
     def count(self, limit: int) -> int:
-        sql, args = self._sql(self.low, self.high, limit, "DESC")
+        if self.machines is not None and len(self.machines) > 1 and not self.text and self._machine_is_rarer():
+            sql, args = self._distinct(limit)
+        else:
+            sql, args = self._sql(self.low, self.high, limit, "DESC")
         return int(_run(f"SELECT COUNT(*) FROM ({sql}) AS counted", args)[0][0])
 
     def explain(self) -> list[str]:
@@ -151,7 +159,7 @@ class _Statement:
     def _sql(self, low: int, high: int, limit: int, order: str) -> Part:
         if self.text:
             return self._by_text(low, high, limit, order)
-        if self.machine is not None and self._machine_is_rarer():
+        if self.machines is not None and len(self.machines) <= WALKS and self._machine_is_rarer():
             return self._by_machine(low, high, limit, order)
         return self._by_facets(low, high, limit, order)
 
@@ -159,12 +167,7 @@ class _Statement:
         """One walk for each combination of values, each in the order of ids; then the first of all of them."""
         columns = tuple(name for name, _values in self.facets)
         hint = _indexed_by(_INDEXES[columns]) if columns else ""
-        machine: Part = ("", [])
-        if self.machine is not None:
-            machine = (
-                " AND EXISTS (SELECT 1 FROM jobs_job_machines m WHERE m.job_id = j.id AND m.machine_id = %s)",
-                [self.machine],
-            )
+        machine = self._on_machines()
         same = "".join(f"j.{name} = %s AND " for name in columns)
         walk = (
             f"SELECT j.id FROM jobs_job AS j{hint} WHERE {same}j.id BETWEEN %s AND %s"
@@ -180,29 +183,59 @@ class _Statement:
         return f"SELECT id FROM ({every}) AS w ORDER BY id {order} LIMIT {limit:d}", flat
 
     def _by_machine(self, low: int, high: int, limit: int, order: str) -> Part:
-        """The machine's jobs in the order of ids, each held against the other filters."""
+        """The machines' jobs, those of each in the order of ids, held against the other filters."""
+        assert self.machines is not None
+        where, args = self._of_targets(low, high)
+        walk = (
+            f"SELECT t.job_id AS id FROM jobs_job_machines AS t{_indexed_by('jobs_of_machine')} "
+            f"WHERE t.machine_id = %s AND {where} ORDER BY t.job_id {order} LIMIT {limit:d}"
+        )
+        if len(self.machines) == 1:
+            return walk, [self.machines[0], *args]
+        every = " UNION ALL ".join(f"SELECT id FROM ({walk}) AS w{number:d}" for number in range(len(self.machines)))
+        flat = [value for machine in self.machines for value in (machine, *args)]
+        # A job on several of them is one job.
+        return f"SELECT DISTINCT id FROM ({every}) AS w ORDER BY id {order} LIMIT {limit:d}", flat
+
+    def _distinct(self, limit: int) -> Part:
+        """Jobs of several machines in no order, for counting: it stops once there are enough."""
+        assert self.machines is not None
+        where, args = self._of_targets(self.low, self.high)
+        marks = ", ".join(["%s"] * len(self.machines))
+        return (
+            f"SELECT DISTINCT t.job_id AS id FROM jobs_job_machines AS t{_indexed_by('jobs_of_machine')} "
+            f"WHERE t.machine_id IN ({marks}) AND {where} LIMIT {limit:d}",
+            [*self.machines, *args],
+        )
+
+    def _of_targets(self, low: int, high: int) -> Part:
+        """What a row of the table of targets has to be, its machine apart."""
         matches: Part = ("", [])
         if self.facets:
             hint = _indexed_by(_INDEXES[tuple(name for name, _values in self.facets)])
             inside, args = self._inside()
             matches = (f" AND EXISTS (SELECT 1 FROM jobs_job AS j{hint} WHERE j.id = t.job_id{inside})", args)
         time = self.time[0].replace("j.id", "t.job_id")
+        return f"t.job_id BETWEEN %s AND %s{time}{matches[0]}", [low, high, *self.time[1], *matches[1]]
+
+    def _on_machines(self) -> Part:
+        """That a job ``j`` works on one of the machines."""
+        if self.machines is None:
+            return "", []
+        if len(self.machines) == 1:
+            one = "m.machine_id = %s"
+        else:
+            # The sum keeps the database from looking for each machine in turn: a job has few, a label has many.
+            one = f"m.machine_id + 0 IN ({', '.join(['%s'] * len(self.machines))})"
         return (
-            f"SELECT t.job_id AS id FROM jobs_job_machines AS t{_indexed_by('jobs_of_machine')} "
-            f"WHERE t.machine_id = %s AND t.job_id BETWEEN %s AND %s{time}{matches[0]} "
-            f"ORDER BY t.job_id {order} LIMIT {limit:d}",
-            [self.machine, low, high, *self.time[1], *matches[1]],
+            f" AND EXISTS (SELECT 1 FROM jobs_job_machines m WHERE m.job_id = j.id AND {one})",
+            list(self.machines),
         )
 
     def _by_text(self, low: int, high: int, limit: int, order: str) -> Part:
         """The jobs that have a cause, out of an index that holds no others."""
         inside, args = self._inside()
-        machine: Part = ("", [])
-        if self.machine is not None:
-            machine = (
-                " AND EXISTS (SELECT 1 FROM jobs_job_machines m WHERE m.job_id = j.id AND m.machine_id = %s)",
-                [self.machine],
-            )
+        machine = self._on_machines()
         escaped = self.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return (
             f"SELECT j.id FROM jobs_job AS j{_indexed_by('job_cause')} WHERE NOT (j.cause = '') "
@@ -216,16 +249,24 @@ class _Statement:
         return sql, [value for _name, values in self.facets for value in values]
 
     def _machine_is_rarer(self) -> bool:
-        """Whether to walk the machine's jobs: there are fewer of them than the other filters leave."""
+        """Whether to walk the machines' jobs: there are fewer of them than the other filters leave."""
+        assert self.machines is not None
         if not self.facets:
             return True
+        marks = ", ".join(["%s"] * len(self.machines))
         sql = (
-            f"SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job_machines WHERE machine_id = %s "
+            f"SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job_machines WHERE machine_id IN ({marks}) "
             f"AND job_id BETWEEN %s AND %s LIMIT {_COMPARED:d}) AS counted"
         )
-        mine = int(_run(sql, [self.machine, self.low, self.high])[0][0])
+        mine = int(_run(sql, [*self.machines, self.low, self.high])[0][0])
         rest = _Statement(self.facets, "", None, self.low, self.high, ("", []))
         return mine <= rest.count(mine + 1)
+
+
+def _machines(name: str, label: str) -> tuple[int, ...]:
+    """The machines of that name, with that label. Labels are JSON: no database of ours has an index for them."""
+    found = Machine.objects.filter(name=name) if name else Machine.objects.all()
+    return tuple(pk for pk, labels in found.order_by("pk").values_list("pk", "labels") if not label or label in labels)
 
 
 def _span(since: datetime | None, until: datetime | None) -> tuple[int, int, Part]:

@@ -8,6 +8,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from hardware.telemetry.alerts.metrics import METRICS
+from jobs.pages import sharded
+
 
 @dataclass
 class Figure:
@@ -33,7 +36,7 @@ class Result:
 
 
 # What the manual claims of quantization (by bits of the weights): size, and accuracy.
-_SIZE_CLAIMS = {8: gettext_lazy("13 GB to 1.6 GB"), 4: gettext_lazy("1/8 of the size")}
+_SIZE_CLAIMS = {8: gettext_lazy("13 GB to 1.6 GB, which is 4 bit from FP32"), 4: gettext_lazy("1/8 of the size")}
 _ACCURACY_CLAIMS = {
     8: (gettext_lazy("%(share)s of accuracy kept"), "98.7 %"),
     4: (gettext_lazy("%(share)s lost at most"), "2 %"),
@@ -61,6 +64,8 @@ def of_result(result: dict[str, Any], *, simulated: bool = False) -> Result:
         made.figures.append(Figure(_("Size"), size(after), _("%(count)s bytes") % {"count": f"{int(after):,}"}))
     if isinstance(share := compared.get("agreement"), int | float):
         made.figures.append(_agreement(float(share), compared, bits or 0))
+    if "per_node" in report:
+        made.figures += [Figure(*row) for row in sharded.rows(report)]
     gates = _take(report, ("gates_passed",))
     if gates is not None:
         made.figures.append(Figure(_("Gates passed"), f"{gates:.0f}", _("health checks and smoke inferences")))
@@ -70,8 +75,59 @@ def of_result(result: dict[str, Any], *, simulated: bool = False) -> Result:
     seconds = _take(report, ("seconds",))
     if seconds is not None:
         made.figures.append(Figure(_("Took"), _("%(n)s s") % {"n": f"{seconds:.1f}"}, _("on the console")))
+    for watched in report.pop("watched", None) or ():
+        made.figures += _watched(watched)
+    for profile in report.pop("profiles", None) or ():
+        made.figures += _profiled(profile)
     made.rest = [(name, _said(value)) for name, value in report.items() if value not in (None, "", [], {})]
     return made
+
+
+def _watched(watched: dict[str, Any]) -> list[Figure]:
+    """What was measured of a machine before something was changed there, and after."""
+    samples, found = watched["samples"], []
+    minutes = f"{watched['seconds'] / 60:g}"
+    if not samples["before"] and not samples["after"]:
+        said = _("The collector measured nothing in these %(minutes)s minutes.") % {"minutes": minutes}
+        return [Figure(watched["machine"], "–", said)]
+    detail = _("%(minutes)s min before and after on %(machine)s") % {"minutes": minutes, "machine": watched["machine"]}
+    if watched["simulated"]:
+        detail = _("%(what)s; simulated, so no figure of an NPU") % {"what": detail}
+    for figure in watched["figures"]:
+        metric = METRICS.get(figure["name"])
+        label, unit = (str(metric.title), metric.unit) if metric else (figure["name"], "")
+        before, after = (_plain(figure[side], unit) for side in ("before", "after"))
+        found.append(Figure(label[:1].upper() + label[1:], f"{before} → {after}", detail))
+        # Said once a machine.
+        detail = ""
+    return found
+
+
+def _plain(value: float | None, unit: str) -> str:
+    if value is None:
+        return _("not measured")
+    return f"{value:.3g} {unit}".strip() if value < 1000 else f"{value:,.0f} {unit}".strip()
+
+
+def _profiled(profile: dict[str, Any]) -> list[Figure]:
+    """What msprof found: the operators that take most of the time, and what the cores did."""
+    figures = [
+        Figure(
+            _("%(type)s on %(core)s") % {"type": row["type"], "core": row["core"]},
+            f"{row['share_percent']:.1f} %",
+            _("%(count)s calls, %(ms)s ms in all")
+            % {"count": f"{row['count']:,}", "ms": f"{row['time_us'] / 1e3:,.1f}"},
+        )
+        for row in profile.get("operators", ())[:5]
+    ]
+    for device, ratios in profile.get("cores", {}).items():
+        busy = max((value for name, value in ratios.items() if name.endswith("_ratio")), default=None)
+        if busy is None:
+            continue
+        bound = ratios.get("memory_bound", 0) > 1
+        detail = _("waits for data more than it computes") if bound else ""
+        figures.append(Figure(_("%(device)s, its busiest unit") % {"device": device}, f"{busy * 100:.1f} %", detail))
+    return figures
 
 
 def _agreement(share: float, compared: dict[str, Any], bits: int) -> Figure:

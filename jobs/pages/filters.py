@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from jobs import registry
 from jobs.history.query import Query
 from jobs.history.rows import Row, read
-from jobs.states import HELD, UNSTARTED, JobState
+from jobs.states import HELD, IDLE, UNSTARTED, JobState
 
 PAGE = 50
-NAMES = ("kind", "state", "machine", "person", "since", "until", "text")
+NAMES = ("kind", "state", "machine", "label", "person", "since", "until", "text")
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Filters:
             _("kind"): str(kinds[kind].title) if kind in kinds else kind,
             _("state"): _state(self.values["state"]),
             _("machine"): self.values["machine"],
+            _("label"): self.values["label"],
             _("person"): self.values["person"],
             _("from"): self.values["since"],
             _("until"): self.values["until"],
@@ -66,13 +67,14 @@ class Filters:
     def query(self) -> Query:
         """Days are the reader's, and the last one is whole."""
         state = self.values["state"]
-        states = tuple(map(str, (*UNSTARTED, *HELD))) if state == "open" else (state,)
+        states = tuple(map(str, (*UNSTARTED, *HELD, *IDLE))) if state == "open" else (state,)
         until = _day(self.values["until"])
         return Query(
             kinds=_one(self.values["kind"]),
             states=states if state else (),
             people=_one(self.values["person"]),
             machine=self.values["machine"],
+            label=self.values["label"],
             since=_midnight(_day(self.values["since"])),
             until=_midnight(until + timedelta(days=1) if until is not None and until < date.max else None),
             text=self.values["text"],

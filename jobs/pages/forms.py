@@ -16,6 +16,7 @@ from rest_framework import serializers
 
 from jobs.depot.models import Artifact
 from jobs.kind import Kind
+from jobs.pipelines.definition import Definition
 
 PREFIX = "params."
 
@@ -44,7 +45,7 @@ class Input:
         return f"p-{self.name}"
 
 
-def inputs(kind: Kind, given: Mapping[str, Any], errors: Mapping[str, Sequence[str]]) -> list[Input]:
+def inputs(kind: Kind | Definition, given: Mapping[str, Any], errors: Mapping[str, Sequence[str]]) -> list[Input]:
     """The form's inputs with the values and the errors of the last attempt; a secret's value is never shown again."""
     made = []
     for name, source in kind.Params().fields.items():
@@ -73,7 +74,7 @@ def inputs(kind: Kind, given: Mapping[str, Any], errors: Mapping[str, Sequence[s
     return made
 
 
-def params_from(kind: Kind, data: QueryDict, *, bare: bool = False) -> dict[str, Any]:
+def params_from(kind: Kind | Definition, data: QueryDict, *, bare: bool = False) -> dict[str, Any]:
     """What was typed, as the parameters that the kind's serializer checks.
 
     An input that was left empty is left out, so that a default holds and a missing one is named by the serializer.
@@ -82,6 +83,9 @@ def params_from(kind: Kind, data: QueryDict, *, bare: bool = False) -> dict[str,
     found: dict[str, Any] = {}
     for name, source in kind.Params().fields.items():
         key = PREFIX + name
+        if bare and name in kind.secrets:
+            # An address is kept by browsers, proxies and their logs.
+            continue
         if bare and key not in data and name in data:
             key = name
         shape = _shape(kind, name, source)
@@ -112,7 +116,7 @@ def query(params: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def checked(kind: Kind, params: dict[str, Any]) -> dict[str, list[str]]:
+def checked(kind: Kind | Definition, params: dict[str, Any]) -> dict[str, list[str]]:
     """Every error of the parameters, by field; empty when they are right."""
     tried = kind.Params(data=params)
     if tried.is_valid():
@@ -120,7 +124,7 @@ def checked(kind: Kind, params: dict[str, Any]) -> dict[str, list[str]]:
     return {name: [str(line) for line in _flat(problem)] for name, problem in tried.errors.items()}
 
 
-def _shape(kind: Kind, name: str, source: serializers.Field[Any, Any, Any, Any]) -> str:
+def _shape(kind: Kind | Definition, name: str, source: serializers.Field[Any, Any, Any, Any]) -> str:
     if name in kind.artifacts:
         return "artifact"
     if name in kind.secrets:
@@ -140,7 +144,9 @@ def _shape(kind: Kind, name: str, source: serializers.Field[Any, Any, Any, Any])
     return "text"
 
 
-def _choices(kind: Kind, name: str, source: serializers.Field[Any, Any, Any, Any], shape: str) -> list[tuple[str, str]]:
+def _choices(
+    kind: Kind | Definition, name: str, source: serializers.Field[Any, Any, Any, Any], shape: str
+) -> list[tuple[str, str]]:
     if shape == "artifact":
         listed = Artifact.objects.filter(type=kind.artifacts[name])[:200]
         return [(str(a.pk), " · ".join(filter(None, [a.name, a.version, a.sha256[:12]]))) for a in listed]

@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from jobs.models import JobStep
 from jobs.pages import wording
-from jobs.pages.grid import clock
+from jobs.pages.steps import Step, clock
 from jobs.states import StepState
 
 WIDTH, LEFT, ROW = 350, 92, 24
@@ -42,7 +41,6 @@ class Bar:
     y: int
     pieces: list[Piece]
     total: str
-    seconds: float
 
 
 @dataclass
@@ -66,7 +64,7 @@ class Timing:
         return bool(self.bars)
 
 
-def of(steps: Sequence[JobStep]) -> Timing:
+def of(steps: Sequence[Step]) -> Timing:
     """The picture of the steps that have begun."""
     begun = [(step, step.started_at, step.ended_at or timezone.now()) for step in steps if step.started_at is not None]
     if not begun:
@@ -78,11 +76,15 @@ def of(steps: Sequence[JobStep]) -> Timing:
     def at(moment: datetime) -> float:
         return LEFT + (moment - first).total_seconds() * scale
 
-    by_machine: dict[str, list[tuple[JobStep, datetime, datetime]]] = {}
+    by_machine: dict[str, list[tuple[Step, datetime, datetime]]] = {}
     for step, start, end in begun:
-        by_machine.setdefault(step.machine.name if step.machine else _("Console"), []).append((step, start, end))
+        by_machine.setdefault(step.machine or _("Console"), []).append((step, start, end))
+    took = {name: sum((end - start).total_seconds() for _step, start, end in mine) for name, mine in by_machine.items()}
+    shown = list(by_machine)
+    if len(shown) > ROWS:
+        shown = sorted(shown, key=lambda name: -took[name])[:ROWS]
     bars = []
-    for machine, mine in by_machine.items():
+    for number, name in enumerate(shown):
         pieces = [
             Piece(
                 f"{at(start):.1f}",
@@ -90,20 +92,16 @@ def of(steps: Sequence[JobStep]) -> Timing:
                 _FILLS.get(StepState(step.state), "s-interrupted"),
                 f"{wording.title(step.title)}: {clock(end - start)}",
             )
-            for step, start, end in mine
+            for step, start, end in by_machine[name]
         ]
-        took = sum((end - start).total_seconds() for _step, start, end in mine)
-        bars.append(Bar(machine, 0, pieces, clock(timedelta(seconds=took)), took))
-    shown = bars if len(bars) <= ROWS else sorted(bars, key=lambda bar: -bar.seconds)[:ROWS]
-    for number, bar in enumerate(shown):
-        bar.y = number * ROW + 6
+        bars.append(Bar(name, number * ROW + 6, pieces, clock(timedelta(seconds=took[name]))))
     step, start, end = max(begun, key=lambda one: one[2] - one[1])
-    where = step.machine.name if step.machine else _("Console")
+    where = step.machine or _("Console")
     return Timing(
-        shown,
+        bars,
         _ticks(span, scale),
         f"{wording.title(step.title)}, {where}: {clock(end - start)}",
-        len(bars) - len(shown),
+        len(by_machine) - len(bars),
     )
 
 

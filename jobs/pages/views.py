@@ -1,30 +1,34 @@
-"""The pages of jobs: their history, one of them live, the question before a cancellation."""
+"""The pages of jobs: their history, one of them live."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET
 
 from hardware.inventory.models import Machine
-from jobs import logtext, registry, retry
-from jobs.depot.models import Artifact
+from jobs import registry, retry
+from jobs.approvals.models import Approval
 from jobs.history import export
 from jobs.history.query import Query
 from jobs.history.rows import Row
-from jobs.kind import Kind
-from jobs.models import Job, JobStep, MachineLock
-from jobs.pages import figures, grid, planview, timing, wording
+from jobs.logs import text
+from jobs.logs.pages import begins_at as log_begins_at
+from jobs.models import Job, JobStep
+from jobs.pages import control, faults, figures, grid, planview, provenance, reports, timing, waits, wording
 from jobs.pages.filters import Filters, in_words
-from jobs.services import cancel as cancel_job
-from jobs.states import ENDED, UNSTARTED, JobState, StepState
+from jobs.pages.steps import Step, clock
+from jobs.pages.steps import read as read_steps
+from jobs.states import ENDED, HELD, UNSTARTED, JobState, StepState
 
 # Lanes of a plan that the page brings along; a longer one is read when it is unfolded.
 INLINE_LANES = 20
+# Cells that are asked for at once; of more a page takes all its rows again.
+MOST_CELLS = 300
 
 
 @require_GET
@@ -41,6 +45,9 @@ def history(request: HttpRequest) -> HttpResponse:
         "kinds": names,
         "states": JobState.choices,
         "machine_names": Machine.objects.values_list("name", flat=True)[:500],
+        "label_names": sorted(
+            {label for labels in Machine.objects.values_list("labels", flat=True) for label in labels}
+        ),
         "hidden": hidden,
         "hidden_words": in_words(hidden, more),
     }
@@ -55,124 +62,79 @@ def history_file(request: HttpRequest, form: str) -> StreamingHttpResponse:
 
 @require_GET
 def job(request: HttpRequest, pk: int) -> HttpResponse:
-    """One job. ``?part=live`` is what changes while it runs, ``part=plan`` its plan, ``all=1`` a large grid whole."""
-    found = get_object_or_404(Job.objects.select_related("waits_for").prefetch_related("machines"), pk=pk)
-    steps = list(JobStep.objects.filter(job=found).select_related("machine").defer("machine__facts"))
-    for step in steps:
-        # Not read with each step: a job brings its whole plan.
-        step.job = found
-    context = _live(found, steps, whole=request.GET.get("all") == "1")
-    if request.GET.get("part") == "live":
+    """One job. ``?part=live`` is what changes while it runs, ``grid`` its rows as the filters in the address say,
+    ``cells`` the cells of the steps ``id``, ``plan`` its plan.
+    """
+    now = timezone.now()
+    machines = Prefetch("machines", Machine.objects.defer("facts"))
+    jobs = Job.objects.select_related("waits_for").defer("plan", "waits_for__plan").prefetch_related(machines)
+    found = get_object_or_404(jobs, pk=pk)
+    part = request.GET.get("part", "")
+    if part == "plan":
+        return render(request, "jobs/plan.html", {"plan": planview.shown(found.plan, found.plan_hash)})
+    if part == "cells":
+        return render(request, "jobs/cells.html", {"rows": _rows_of(found, request.GET.getlist("id"))})
+    steps = read_steps(found)
+    view = grid.View.of(request.GET)
+    context: dict[str, Any] = {"job": found, "grid": grid.of(found, steps, view, bare=part == "live"), "part": part}
+    if part == "grid":
+        return render(request, "jobs/gridrows.html", context)
+    context |= _live(found, steps)
+    if part == "live":
         return render(request, "jobs/part.html", context)
-    context["plan"] = plan = planview.shown(found.plan, found.plan_hash)
-    if request.GET.get("part") == "plan":
-        return render(request, "jobs/plan.html", context)
-    machines = list(found.machines.all())
-    sources = [m.name for m in machines] + ([logtext.CONSOLE] if any(step.machine is None for step in steps) else [])
+    on = list(found.machines.all())
+    sources = [m.name for m in on] + ([text.CONSOLE] if any(step.machine is None for step in steps) else [])
     context |= {
-        "plan_inline": len(plan.lanes) <= INLINE_LANES,
-        "machines": machines,
+        "plan_lanes": len({(step.stage, step.lane) for step in steps}),
+        "machines": on,
         "sources": sources,
-        "simulated": any(machine.simulated for machine in machines),
-        "params": _params(found),
-        "retries": Job.objects.filter(retry_of=found).order_by("pk").values_list("pk", flat=True)[:50],
-        "step_names": {
-            str(step.pk): {
-                "machine": step.machine.name if step.machine else None,
-                "title": wording.title(step.title),
-                "key": step.key,
-            }
-            for step in steps
-        },
+        "simulated": any(machine.simulated for machine in on),
+        "step_titles": {step.key: wording.title(step.title) for step in steps},
+        "state_words": {value: str(words) for value, words in StepState.choices},
+        "as_of": now.isoformat(),
+        "log_after": log_begins_at(found),
+        **provenance.about(found),
     }
-    context["state_words"] = {value: str(words) for value, words in StepState.choices}
+    if context["plan_lanes"] <= INLINE_LANES:
+        context["plan"] = planview.shown(found.plan, found.plan_hash)
     return render(request, "jobs/job.html", context)
 
 
-def _live(found: Job, steps: list[JobStep], *, whole: bool) -> dict[str, Any]:
+def _rows_of(found: Job, ids: list[str]) -> list[grid.Row]:
+    """The rows that steps stand in, with only these steps' cells."""
+    wanted = {int(text) for text in ids[:MOST_CELLS] if text.isascii() and text.isdigit() and len(text) < 19}
+    steps = JobStep.objects.filter(job=found, pk__in=wanted)
+    machines = list(steps.values_list("machine", flat=True).distinct().order_by())
+    rows = grid.rows_of(found, read_steps(found, machines))
+    for row in rows:
+        row.cells = [cell for cell in row.cells if cell.step and cell.step.pk in wanted]
+    return rows
+
+
+def _live(found: Job, steps: list[Step]) -> dict[str, Any]:
     began, ended = found.started_at, found.ended_at
     failed = retry.machines_of(found, "failed", steps)
+    unreachable = list(dict.fromkeys(step.machine for step in steps if step.state == StepState.UNREACHABLE))
     return {
-        "job": found,
         # Where all of them failed, running it again is the same.
         "failed_machines": len(failed) if len(failed) < len(found.machines.all()) else 0,
         "title": _titles().get(found.kind, found.kind),
-        "tables": grid.tables(steps, whole=whole),
         "timing": timing.of(steps),
-        "progress": grid.progress(steps),
-        "faults": grid.faults(found, steps),
-        "unreachable": [step for step in steps if step.state == StepState.UNREACHABLE],
-        "waits": _waits(found),
-        "span": grid.clock((ended or timezone.now()) - began) if began else "",
+        "progress": grid.progress(found, steps),
+        "faults": faults.of(found, steps),
+        "unreachable": unreachable,
+        "waits": waits.of(found),
+        "pauses": control.still_open(steps) if found.state in (*HELD, *UNSTARTED) else [],
+        "before": control.stands_before(steps) if found.state == JobState.PAUSED else [],
+        "left": control.left(steps) if found.state == JobState.CANCELLED and began else None,
+        "moves": provenance.moves(found),
+        "approval": Approval.objects.filter(job=found).first(),
+        "span": clock((ended or timezone.now()) - began) if began else "",
         "result": figures.of_result(found.result, simulated=any(m.simulated for m in found.machines.all())),
+        "report_title": reports.title(found),
         "ended": found.state in ENDED,
         "unstarted": found.state in UNSTARTED,
     }
-
-
-def _waits(found: Job) -> dict[str, Any] | None:
-    """For which job it waits, and for which machines."""
-    if found.state != JobState.WAITING or found.waits_for is None:
-        return None
-    held = MachineLock.objects.filter(job=found.waits_for, machine__in=found.machines.all()).select_related("machine")
-    return {"job": found.waits_for, "machines": ", ".join(lock.machine.name for lock in held)}
-
-
-@require_http_methods(["GET", "POST"])
-def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    """First what was already done and stays done; then, by POST, the cancellation."""
-    found = get_object_or_404(Job, pk=pk)
-    page = reverse("job", args=[pk])
-    if request.method == "POST":
-        cancel_job(found, actor=request.user.get_username())
-        return HttpResponseRedirect(page)
-    if found.ended:
-        return HttpResponseRedirect(page)
-    steps = list(JobStep.objects.filter(job=found).select_related("machine").defer("machine__facts"))
-    context = {
-        "job": found,
-        "title": _titles().get(found.kind, found.kind),
-        "done": [step for step in steps if step.state == StepState.SUCCEEDED],
-        "busy": [step for step in steps if step.state in (StepState.RUNNING, StepState.UNREACHABLE)],
-        "open": [step for step in steps if step.state == StepState.PENDING and not step.compensates],
-    }
-    return render(request, "jobs/cancel.html", context)
-
-
-@require_GET
-def log_text(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """The whole log as a file; ``?machine=NAME`` one machine's bytes as they came."""
-    found = get_object_or_404(Job, pk=pk)
-    machine = request.GET.get("machine", "")
-    name = f"job-{pk}{'-' + machine if machine else ''}.log"
-    answer = StreamingHttpResponse(logtext.stream(found.pk, machine or None), content_type="text/plain; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{"".join(c for c in name if c.isalnum() or c in "-._")}"'
-    return answer
-
-
-def _params(found: Job) -> list[dict[str, Any]]:
-    """The parameters under the labels of their form, an artifact with its name and hash instead of its number."""
-    kind = registry.all_kinds().get(found.kind)
-    named = kind.artifacts if kind else {}
-    fields = kind.Params().fields if kind else {}
-    artifacts = Artifact.objects.in_bulk([value for name, value in found.params.items() if name in named and value])
-    return [
-        {
-            "label": str(fields[name].label or "") if name in fields else "",
-            "name": name,
-            "value": _said(kind, name, value),
-            "artifact": artifacts.get(value) if name in named else None,
-        }
-        for name, value in found.params.items()
-        if value not in (None, "")
-    ]
-
-
-def _said(kind: Kind | None, name: str, value: Any) -> str:
-    offered = (kind.offers(name) if kind else None) or []
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return dict(offered).get(str(value), str(value))
 
 
 def _titles() -> dict[str, str]:
@@ -187,5 +149,6 @@ def _row(row: Row, names: dict[str, str]) -> dict[str, Any]:
         "title": names.get(found.kind, found.kind),
         "machines": row.machines[:3],
         "more": max(0, len(row.machines) - 3),
-        "span": grid.clock((ended or timezone.now()) - began) if began else "",
+        "waits": waits.of(found),
+        "span": clock((ended or timezone.now()) - began) if began else "",
     }

@@ -3,8 +3,9 @@
 `quantize` takes an ONNX file to another one and says in its `Report` what that cost in bytes and in agreement.
 """
 
+from jobs.quantization.options import Options
 from jobs.quantization.quantizer import quantize
 from jobs.quantization.report import Report
 from jobs.quantization.rewrite import SCHEMES
 
-__all__ = ["SCHEMES", "Report", "quantize"]
+__all__ = ["SCHEMES", "Options", "Report", "quantize"]

@@ -6,13 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from jobs.conversion.skeleton import Extent, extent_of
+from jobs.quantization.bodies import bodies_in, bodies_of, constant_of, lift, unthread
 from jobs.quantization.errors import QuantizationRefused
+from jobs.quantization.precision import NONE, Precision, Raised
+
+if TYPE_CHECKING:
+    from jobs.quantization.blocks import Blocks
 
 # Smaller weights are not worth a node: 16 KiB in float32.
 SMALLEST = 4096
@@ -25,7 +32,18 @@ INTEGERS = {
 }  # fmt: skip
 STANDARD = ("", "ai.onnx")
 # The class that a weight is counted under when it is read in several ways, and whose axis it gets.
-PRECEDENCE = ("MatMul", "Gemm", "Conv", "LSTM", "GRU", "RNN", "Gather")
+PRECEDENCE = (
+    "MatMul", "Gemm", "FusedMatMul", "FusedGemm", "Attention", "Conv", "FusedConv", "LSTM", "GRU", "RNN", "Gather",
+    "EmbedLayerNormalization",
+)  # fmt: skip
+# Operators of ONNX Runtime's own domain that hold weights as an input: what its graph optimizer makes of a transformer.
+CONTRIB = "com.microsoft"
+# Which of their inputs, and the axis of its channels.
+CONTRIB_AXES = {
+    "Attention": {1: 1},
+    "FusedConv": {1: 0},
+    "EmbedLayerNormalization": {2: 0, 3: 0, 4: 0},
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,14 @@ class Chosen(Weight):
 
     axis: int = 0
     kind: str = ""
+    # Set for a weight that becomes 4 bit.
+    blocks: Blocks | None = None
+    # A budget keeps it at 8 bits and float activations, whatever the scheme has.
+    raised: bool = False
+    # Symmetric: -128 is not used, so that a weight and its opposite are equally exact.
+    largest: float = 127.0
+    # For each channel the magnitude that `largest` stands for at least; None where the values alone decide.
+    least: NDArray[np.float32] | None = None
 
     @property
     def channels(self) -> int:
@@ -103,50 +129,77 @@ class Left:
 
 
 def choose(
-    model: onnx.ModelProto, path: Path, without: frozenset[str] = frozenset()
+    model: onnx.ModelProto,
+    path: Path,
+    without: frozenset[str] = frozenset(),
+    raised: Raised = NONE,
+    smallest: int = SMALLEST,
 ) -> tuple[list[Chosen], list[Left]]:
-    """What is quantized and what is left. `without` names weights to leave: they hold NaN or infinity."""
-    uses = readings(model.graph)
-    outputs = {value.name for value in model.graph.output}
+    """What is quantized and what is left. `without` names weights to leave: they hold NaN or infinity.
+
+    Weights in the bodies of If, Loop and Scan that can be quantized are moved to the main graph. `raised` names those
+    that a budget keeps above the scheme. Weights of fewer than `smallest` values are left.
+    """
+
+    def good(body: onnx.GraphProto) -> set[str]:
+        uses = readings(body)
+        floats = [(tensor, name) for tensor, name, _ in stored(body) if tensor.data_type in FLOATS]
+        return {
+            name for tensor, name in floats if not _reason(_weight(tensor, name, path, False, uses), False, smallest)
+        }
+
+    unthread(model.graph, {name for tensor, name, _ in stored(model.graph) if len(tensor.dims) > 1})
+    lift(model.graph, good)
     chosen: list[Chosen] = []
     left: list[Left] = []
-    for tensor, name, constant in stored(model.graph):
-        if tensor.data_type in INTEGERS:
-            left.append(Left(name, _bytes(tensor), "already quantized"))
-        if tensor.data_type not in FLOATS:
-            if tensor.data_type == TensorProto.DOUBLE:
-                left.append(Left(name, _bytes(tensor), "float64"))
-            continue
-        extent = extent_of(tensor, path)
-        weight = Weight(tensor, name, tuple(tensor.dims), extent, constant, uses.get(name, []))
-        reason = "holds NaN or infinity" if name in without else _reason(weight, name in outputs)
-        if reason:
-            left.append(Left(name, weight.bytes, reason))
-            continue
-        if extent is not None and extent.length != weight.bytes:
-            raise QuantizationRefused(
-                "tensor-damaged",
-                f"{name} in {path.name} has {extent.length} bytes and its shape {list(weight.shape)} needs "
-                f"{weight.bytes}.",
-                "Export the model again.",
+    for depth, graph in enumerate((model.graph, *bodies_of(model.graph))):
+        uses = readings(graph)
+        outputs = {value.name for value in graph.output}
+        for tensor, name, constant in stored(graph):
+            if tensor.data_type in INTEGERS:
+                left.append(Left(name, _bytes(tensor), "already quantized"))
+            if tensor.data_type not in FLOATS:
+                if tensor.data_type == TensorProto.DOUBLE:
+                    left.append(Left(name, _bytes(tensor), "float64"))
+                continue
+            weight = _weight(tensor, name, path, constant, uses)
+            reason = "holds NaN or infinity" if name in without else _reason(weight, name in outputs, smallest)
+            if not reason and depth:
+                reason = "is given to or by the body of an If or Loop"
+            if not reason and raised.get(name) is Precision.FLOAT:
+                reason = "kept for the accuracy budget"
+            if reason:
+                left.append(Left(name, weight.bytes, reason))
+                continue
+            extent = weight.extent
+            if extent is not None and extent.length != weight.bytes:
+                raise QuantizationRefused(
+                    "tensor-damaged",
+                    f"{name} in {path.name} has {extent.length} bytes and its shape {list(weight.shape)} needs "
+                    f"{weight.bytes}.",
+                    "Export the model again.",
+                )
+            first = min(weight.uses, key=lambda use: PRECEDENCE.index(use.operator))
+            assert first.axis is not None
+            one = Chosen(
+                tensor, name, weight.shape, extent, constant, weight.uses, axis=first.axis, kind=first.operator
             )
-        first = min(weight.uses, key=lambda use: PRECEDENCE.index(use.operator))
-        assert first.axis is not None
-        chosen.append(
-            Chosen(tensor, name, weight.shape, extent, constant, weight.uses, axis=first.axis, kind=first.operator)
-        )
-    return chosen, left + _inside_bodies(model.graph)
+            one.raised = name in raised
+            chosen.append(one)
+    return chosen, left
+
+
+def _weight(tensor: TensorProto, name: str, path: Path, constant: bool, uses: dict[str, list[Use]]) -> Weight:
+    return Weight(tensor, name, tuple(tensor.dims), extent_of(tensor, path), constant, uses.get(name, []))
 
 
 def stored(graph: onnx.GraphProto) -> Iterator[tuple[TensorProto, str, bool]]:
-    """(tensor, the name it goes by, whether a Constant node holds it) for every tensor of the main graph."""
+    """(tensor, the name it goes by, whether a Constant node holds it) for every tensor of a graph itself."""
     for tensor in graph.initializer:
         yield tensor, tensor.name, False
     for node in graph.node:
-        if node.op_type == "Constant" and node.domain in STANDARD and node.output:
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    yield attribute.t, node.output[0], True
+        if (held := constant_of(node)) is not None:
+            yield held, node.output[0], True
 
 
 def readings(graph: onnx.GraphProto) -> dict[str, list[Use]]:
@@ -180,13 +233,14 @@ def nodes_of(graph: onnx.GraphProto, inner: bool = False) -> Iterator[tuple[onnx
     """Every node, and whether it stands inside another node's body."""
     for node in graph.node:
         yield node, inner
-        for attribute in node.attribute:
-            for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from nodes_of(body, True)
+        for body in bodies_in(node):
+            yield from nodes_of(body, True)
 
 
 def _channel_axis(node: onnx.NodeProto, index: int, rank: int) -> int | None:
     """The axis whose indices each get a scale when a node reads a weight; None when the node is not covered."""
+    if node.domain == CONTRIB:
+        return _contrib_axis(node, index, rank)
     if node.domain not in STANDARD:
         return None
     if node.op_type == "MatMul" and rank >= 2:
@@ -203,6 +257,12 @@ def _channel_axis(node: onnx.NodeProto, index: int, rank: int) -> int | None:
     return None
 
 
+def _contrib_axis(node: onnx.NodeProto, index: int, rank: int) -> int | None:
+    if node.op_type in ("FusedMatMul", "FusedGemm") and rank == 2 and index < 2:
+        return index ^ 1 if int_of(node, "transB" if index else "transA", 0) else index
+    return CONTRIB_AXES.get(node.op_type, {}).get(index)
+
+
 def int_of(node: onnx.NodeProto, name: str, default: int) -> int:
     """A node's integer attribute."""
     return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
@@ -213,12 +273,12 @@ def ints_of(node: onnx.NodeProto, name: str) -> list[int]:
     return next((list(attribute.ints) for attribute in node.attribute if attribute.name == name), [])
 
 
-def _reason(weight: Weight, is_output: bool) -> str | None:
+def _reason(weight: Weight, is_output: bool, smallest: int) -> str | None:
     """Why this weight is left, None when it is quantized."""
     strange = sorted({use.operator for use in weight.uses if use.axis is None})
     if len(weight.shape) < 2:
         return "bias, norm or scalar"
-    if weight.elements < SMALLEST:
+    if weight.elements < smallest:
         return "small"
     if is_output:
         return "is an output of the model"
@@ -237,28 +297,3 @@ def _reason(weight: Weight, is_output: bool) -> str | None:
 def _bytes(tensor: TensorProto) -> int:
     bits: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.DOUBLE: 64}
     return int(np.prod(tuple(tensor.dims), dtype=np.int64)) * bits.get(tensor.data_type, 8) // 8
-
-
-def _inside_bodies(graph: onnx.GraphProto) -> list[Left]:
-    found: list[Left] = []
-
-    def look(body: onnx.GraphProto) -> None:
-        for tensor, name, _ in stored(body):
-            if tensor.data_type in FLOATS and np.prod(tuple(tensor.dims), dtype=np.int64) >= SMALLEST:
-                size = int(np.prod(tuple(tensor.dims), dtype=np.int64)) * FLOATS[tensor.data_type]
-                found.append(Left(name, size, "inside the body of an If or Loop"))
-        for inner in bodies_of(body):
-            look(inner)
-
-    for body in bodies_of(graph):
-        look(body)
-    return found
-
-
-def bodies_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graphs that stand inside a graph's nodes, one level down."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield attribute.g
-            yield from attribute.graphs

@@ -29,8 +29,6 @@ TYPES: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT16: np.dtype("<f2"),
     TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
 }
-# Symmetric: -128 is not used, so that a weight and its opposite are equally exact.
-LARGEST = 127.0
 # A channel whose values are all below this is stored as zeros: its scale's reciprocal would not be a number.
 FAINT = 1e-35
 
@@ -47,13 +45,17 @@ class NotFinite(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """The scales [channels] of a weight that was written, and its signal-to-noise ratio in decibels."""
+    """A weight that was written: its scales as they are stored, its signal-to-noise ratio in decibels.
 
-    scales: Floats
+    `zeros` are the zero points of 4-bit blocks, two to a byte.
+    """
+
+    scales: NDArray[Any]
     snr_db: float
+    zeros: NDArray[np.uint8] | None = None
 
 
-class _Scratch(threading.local):
+class Scratch(threading.local):
     """A thread's own buffers, grown to the largest block that it met."""
 
     def __init__(self) -> None:
@@ -61,9 +63,11 @@ class _Scratch(threading.local):
         self.values = np.empty(0, np.float32)
         self.scaled = np.empty(0, np.float32)
         self.rounded = np.empty(0, np.float32)
+        self.piece = np.empty(0, np.float32)
+        self.whole = np.empty(0, np.float32)
         self.bytes = np.empty(0, np.int8)
 
-    def floats(self, name: str, shape: tuple[int, int]) -> Floats:
+    def floats(self, name: str, shape: tuple[int, ...]) -> Floats:
         buffer: Floats = getattr(self, name)
         if buffer.size < shape[0] * shape[1]:
             buffer = np.empty(shape[0] * shape[1], np.float32)
@@ -76,15 +80,15 @@ class Kernel:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="quantize")
-        self._scratch = _Scratch()
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="quantize")
+        self.scratch = Scratch()
         self._files: dict[str, int] = {}
 
     def __enter__(self) -> Kernel:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self.pool.shutdown(cancel_futures=True)
         for descriptor in self._files.values():
             os.close(descriptor)
 
@@ -93,7 +97,7 @@ class Kernel:
 
         `done` is told the bytes that were read for good. Raises NotFinite.
         """
-        source = self._source(weight)
+        source = self.source(weight)
         length = weight.elements // weight.channels
         if weight.by_rows:
             return self._rows(weight, source, length, out, offset, done)
@@ -108,61 +112,63 @@ class Kernel:
             os.pwrite(out, os.pread(descriptor, size, start + at), offset + at)
             done(size)
 
-        list(self._pool.map(move, range(0, length, COPY_BLOCK)))
+        list(self.pool.map(move, range(0, length, COPY_BLOCK)))
 
     def _rows(
-        self, weight: Chosen, source: _Source, length: int, out: int, offset: int, done: Callable[[int], None]
+        self, weight: Chosen, source: Source, length: int, out: int, offset: int, done: Callable[[int], None]
     ) -> Result:
         scales = np.empty(weight.channels, np.float32)
 
         def block(span: tuple[int, int]) -> tuple[float, float]:
             first, last = span
             shape = (last - first, length)
-            values, scaled = source.read(self._scratch, first * length, shape), self._scratch.floats("scaled", shape)
+            values, scaled = source.read(self.scratch, first * length, shape), self.scratch.floats("scaled", shape)
             np.abs(values, out=scaled)
-            mine, inverse = _scales(weight.name, scaled.max(axis=1))
+            mine, inverse = _scales(weight, scaled.max(axis=1), span)
             scales[first:last] = mine
             np.multiply(values, inverse[:, None], out=scaled)
+            squares = np.square(mine, dtype=np.float64)
+            signal = float(np.dot(np.einsum("ij,ij->i", scaled, scaled), squares))
             noise = self._write(scaled, out, offset + first * length)
             done(shape[0] * length * source.itemsize)
-            signal = float(np.einsum("ij,ij->", values, values))
-            return signal, float(np.dot(np.einsum("ij,ij->i", noise, noise), mine * mine))
+            return signal, float(np.dot(np.einsum("ij,ij->i", noise, noise), squares))
 
-        sums = self._pool.map(block, spans(weight.channels, length))
-        return Result(scales, _decibels(list(sums)))
+        sums = self.pool.map(block, spans(weight.channels, length))
+        return Result(scales, decibels(list(sums)))
 
     def _columns(
-        self, weight: Chosen, source: _Source, length: int, out: int, offset: int, done: Callable[[int], None]
+        self, weight: Chosen, source: Source, length: int, out: int, offset: int, done: Callable[[int], None]
     ) -> Result:
         width = weight.channels
 
         def largest(span: tuple[int, int]) -> Floats:
             shape = (span[1] - span[0], width)
-            values, scaled = source.read(self._scratch, span[0] * width, shape), self._scratch.floats("scaled", shape)
+            values, scaled = source.read(self.scratch, span[0] * width, shape), self.scratch.floats("scaled", shape)
             top: Floats = np.abs(values, out=scaled).max(axis=0)
             return top
 
         blocks = list(spans(length, width))
         tops = np.zeros(width, np.float32)
-        for top in self._pool.map(largest, blocks):
+        for top in self.pool.map(largest, blocks):
             np.maximum(tops, top, out=tops)
-        scales, inverse = _scales(weight.name, tops)
-        squares = scales * scales
+        scales, inverse = _scales(weight, tops, (0, width))
+        # In units of the scales both sums fit float32, however large or small the weight's values are.
+        squares = np.square(scales, dtype=np.float64)
 
         def block(span: tuple[int, int]) -> tuple[float, float]:
             shape = (span[1] - span[0], width)
-            values, scaled = source.read(self._scratch, span[0] * width, shape), self._scratch.floats("scaled", shape)
+            values, scaled = source.read(self.scratch, span[0] * width, shape), self.scratch.floats("scaled", shape)
             np.multiply(values, inverse, out=scaled)
+            signal = float(np.dot(np.einsum("ij,ij->j", scaled, scaled), squares))
             noise = self._write(scaled, out, offset + span[0] * width)
             done(shape[0] * width * source.itemsize)
-            signal = float(np.einsum("ij,ij->", values, values))
             return signal, float(np.dot(np.einsum("ij,ij->j", noise, noise), squares))
 
-        return Result(scales, _decibels(list(self._pool.map(block, blocks))))
+        return Result(scales, decibels(list(self.pool.map(block, blocks))))
 
     def _write(self, scaled: Floats, out: int, offset: int) -> Floats:
         """Rounds, writes, and gives back the rounding errors, in units of the scale, in place of `scaled`."""
-        scratch = self._scratch
+        scratch = self.scratch
         rounded = np.rint(scaled, out=scratch.floats("rounded", (scaled.shape[0], scaled.shape[1])))
         if scratch.bytes.size < scaled.size:
             scratch.bytes = np.empty(scaled.size, np.int8)
@@ -171,11 +177,11 @@ class Kernel:
         write_all(out, small.data.cast("B"), offset)
         return np.subtract(scaled, rounded, out=scaled)
 
-    def _source(self, weight: Chosen) -> _Source:
+    def source(self, weight: Chosen) -> Source:
         kind = TYPES[weight.tensor.data_type]
         if weight.extent is None:
-            return _Source(numpy_helper.to_array(weight.tensor).astype(np.float32).ravel(), None, 0, kind)
-        return _Source(None, self._open(str(weight.extent.path)), weight.extent.offset, kind)
+            return Source(numpy_helper.to_array(weight.tensor).astype(np.float32).ravel(), None, 0, kind)
+        return Source(None, self._open(str(weight.extent.path)), weight.extent.offset, kind)
 
     def _open(self, path: str) -> int:
         if path not in self._files:
@@ -184,7 +190,7 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """Where a weight's values come from: memory, or a place in an open file."""
 
     memory: Floats | None
@@ -196,7 +202,7 @@ class _Source:
     def itemsize(self) -> int:
         return self.kind.itemsize
 
-    def read(self, scratch: _Scratch, first: int, shape: tuple[int, int]) -> Floats:
+    def read(self, scratch: Scratch, first: int, shape: tuple[int, int]) -> Floats:
         """Values as float32, good until this thread's next read."""
         count = shape[0] * shape[1]
         if self.memory is not None:
@@ -235,16 +241,18 @@ def write_all(descriptor: int, data: memoryview, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
-def _scales(name: str, tops: Floats) -> tuple[Floats, Floats]:
+def _scales(weight: Chosen, tops: Floats, channels: tuple[int, int]) -> tuple[Floats, Floats]:
     if not np.isfinite(tops).all():
-        raise NotFinite(name)
-    scales = tops / np.float32(LARGEST)
+        raise NotFinite(weight.name)
+    if weight.least is not None:
+        tops = np.maximum(tops, weight.least[slice(*channels)])
+    scales = tops / np.float32(weight.largest)
     faint = tops < FAINT
     scales[faint] = 1.0
     return scales, (np.float32(1.0) / scales).astype(np.float32)
 
 
-def _decibels(sums: list[tuple[float, float]]) -> float:
+def decibels(sums: list[tuple[float, float]]) -> float:
     signal, noise = sum(pair[0] for pair in sums), sum(pair[1] for pair in sums)
     if not signal or not noise:
         return 999.0

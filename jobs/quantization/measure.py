@@ -6,18 +6,22 @@ No figure from here says anything about an NPU.
 from __future__ import annotations
 
 import os
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from jobs.quantization.samples import Samples
+from jobs.conversion.checks.inspection import inspected
+from jobs.quantization.samples import FILLS, Samples, made_up
 
 # Makes DequantizeLinear's weights float when the model is loaded. Without it ONNX Runtime keeps them in int8 and fuses
 # them with MatMul (MatMulNBits), which is faster and quantizes activations as well.
@@ -25,6 +29,8 @@ FOLD = "session.disable_quant_qdq"
 WARM, TIMED, PATIENCE_S = 3, 31, 5.0
 # Original and result one after the other; ONNX Runtime holds the file's bytes and its own packed copy.
 MEMORY_FACTOR = 3
+# Implementer and part, as the kernel and lscpu have them.
+ARM = {("0x48", "0xd01"): "Kunpeng-920"}
 
 Outputs = list[NDArray[Any]]
 
@@ -52,10 +58,12 @@ class Agreement:
 class Latency:
     """Milliseconds for one inference (the median) and seconds to load, with ONNX Runtime's own defaults.
 
-    `folded_ms` is with `option`, where the model has DequantizeLinear on weights that the option folds.
+    `processor` is the CPU's name. `folded_ms` is with `option`, where the model has DequantizeLinear on weights that
+    the option folds.
     """
 
     on: str
+    processor: str
     threads: int
     before_ms: float
     after_ms: float
@@ -133,6 +141,7 @@ def compare(
     folded = Session(result, fold=True).milliseconds(samples.feeds[0]) if folds else None
     latency = Latency(
         on="CPU",
+        processor=processor(),
         threads=threads(),
         before_ms=before_ms,
         after_ms=after_ms,
@@ -144,14 +153,34 @@ def compare(
     return agreement_of(wanted, got, samples), latency
 
 
+def runnable(original: Path, model: onnx.ModelProto, samples: Samples) -> Samples:
+    """Made-up inputs of the first sizes that ONNX Runtime runs the original on, where `model`, its graph, leaves sizes
+    open; `samples` where it runs on none, or there is not the memory to try."""
+    ports = inspected(model, original).inputs
+    free = available_memory()
+    if not any(port.free for port in ports) or (free is not None and MEMORY_FACTOR * _size(original) > free):
+        return samples
+    with suppress(Unloadable):
+        session = Session(original, fold=False)
+        for fill in FILLS:
+            other = made_up(model, ports, fill)
+            with suppress(Unloadable):
+                session.run(other.feeds[0])
+                return other
+    return samples
+
+
+def outputs_of(path: Path, feeds: Sequence[dict[str, NDArray[Any]]]) -> list[Outputs]:
+    """What the model answers to each feed. Raises Unloadable."""
+    session = Session(path, fold=False)
+    return [session.run(feed) for feed in feeds]
+
+
 def agreement_of(wanted: list[Outputs], got: list[Outputs], samples: Samples) -> Agreement:
     """The figures over rows of outputs."""
     cosines = [_cosine(one, other) for one, other in zip(wanted, got, strict=True)]
     differences = [
-        float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
-        for one, other in zip(wanted, got, strict=True)
-        for a, b in zip(one, other, strict=True)
-        if a.size and a.shape == b.shape and np.issubdtype(a.dtype, np.floating)
+        float(np.abs(a - b).max()) for one, other in zip(wanted, got, strict=True) for a, b in _floats(one, other)
     ]
     known = [cosine for cosine in cosines if cosine is not None]
     before, after = [_answers(rows) for rows in wanted], [_answers(rows) for rows in got]
@@ -184,11 +213,7 @@ def _answers(outputs: Outputs) -> NDArray[np.int64] | None:
 
 
 def _cosine(wanted: Outputs, got: Outputs) -> float | None:
-    pairs = [
-        (a.astype(np.float64).ravel(), b.astype(np.float64).ravel())
-        for a, b in zip(wanted, got, strict=True)
-        if a.size and a.shape == b.shape and np.issubdtype(a.dtype, np.floating)
-    ]
+    pairs = list(_floats(wanted, got))
     if not pairs:
         return None
     one, other = np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
@@ -196,9 +221,38 @@ def _cosine(wanted: Outputs, got: Outputs) -> float | None:
     return float(one @ other) / size if size else float(not one.any() and not other.any())
 
 
+def _floats(wanted: Outputs, got: Outputs) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """The values of outputs that can be compared, side by side.
+
+    A mask's infinity or a NaN that both have is no difference and no figure; what one alone has counts as 0.
+    """
+    for a, b in zip(wanted, got, strict=True):
+        if a.shape != b.shape or not np.issubdtype(a.dtype, np.floating):
+            continue
+        one, other = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+        known = np.isfinite(one) | np.isfinite(other)
+        if known.any():
+            yield _tamed(one[known]), _tamed(other[known])
+
+
+def _tamed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isfinite(values), values, 0.0)
+
+
 def threads() -> int:
     """Half of the cores, as the serving process takes them."""
     return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+
+
+def processor() -> str:
+    """The CPU's name; the kernel of an ARM server has numbers in its place."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return platform.machine()
+    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    arm = ARM.get((told.get("CPU implementer", ""), told.get("CPU part", "")))
+    return told.get("model name") or arm or platform.machine()
 
 
 def peak_memory() -> int:

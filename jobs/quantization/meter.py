@@ -37,3 +37,7 @@ class Meter:
                 f"{rest:.0f} s left, done at {time.strftime('%H:%M:%S', time.localtime(time.time() + rest))}"
             )
             self._tell(self._start + self._span * share, line)
+
+    def say(self, line: str) -> None:
+        """Tells a line without further bytes."""
+        self._tell(self._start + self._span * self._done / self._total, line)

@@ -7,6 +7,7 @@ other, or, when the model would come near protobuf's 2 GiB, in one file beside i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from onnx import TensorProto
 from jobs.conversion.graph import ALIGNMENT
 from jobs.conversion.skeleton import BYTES, RAW_DATA, Extent, encode_key, encode_varint, extent_of, point_at, tensors_of
 from jobs.quantization.errors import QuantizationRefused
-from jobs.quantization.kernel import write_all
+from jobs.quantization.kernel import Result, write_all
 from jobs.quantization.rewrite import Planned
 
 GRAPH_FIELD, INITIALIZER_FIELD = 7, 5
@@ -127,18 +128,27 @@ class Output:
         self.data_bytes = position
         return [(0, model.SerializeToString())]
 
+    @property
+    def layout(self) -> str:
+        """A digest of where everything lies and of all that is known before the work."""
+        digest = hashlib.sha256(repr([(piece.offset, piece.length) for piece in self.pieces.values()]).encode())
+        for offset, content in self._static:
+            digest.update(f"{offset} {len(content)} ".encode() + content)
+        return digest.hexdigest()
+
     @contextmanager
     def opened(self) -> Iterator[int]:
         """The file descriptor that pieces are written to; its room is taken and all that is known is in it.
 
-        Raises QuantizationRefused (`disk-full`) before anything is computed.
+        Pieces that are in it already stay. Raises QuantizationRefused (`disk-full`) before anything is computed.
         """
-        free = shutil.disk_usage(self.path.parent).free
+        taken = self.data.stat().st_blocks * 512 if self.data.exists() else 0
+        free = shutil.disk_usage(self.path.parent).free + taken
         if self.bytes + HEADROOM > free:
             raise disk_full(self.path.parent, self.bytes, free)
         if not self.inline:
             self.path.write_bytes(self._static[0][1])
-        descriptor = os.open(self.data, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(self.data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             if self.data_bytes:
                 os.posix_fallocate(descriptor, 0, self.data_bytes)
@@ -148,6 +158,17 @@ class Output:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def fill(self, file: int, plans: list[Planned], result: Result) -> None:
+        """Writes all of a weight but its values, which are there: scales, zero points, and what is made of them."""
+        for plan in plans:
+            place = self.pieces[plan.name].offset
+            if plan.role == "scale":
+                write_all(file, memoryview(result.scales.tobytes()), place)
+            elif plan.role == "zeros" and result.zeros is not None:
+                write_all(file, memoryview(result.zeros.tobytes())[: plan.bytes], place)
+            elif plan.made is not None:
+                write_all(file, memoryview(plan.made(result)), place)
 
     def copies(self) -> list[tuple[Piece, Extent]]:
         """The pieces that are taken over as they are, and where they lie."""

@@ -10,17 +10,27 @@ otherwise a runtime would make the whole table float before it takes a few rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
+from jobs.quantization.bodies import bodies_in, bodies_of
 from jobs.quantization.choice import STANDARD, Chosen, int_of, ints_of, nodes_of
+from jobs.quantization.kernel import Result
 
-SCHEMES = ("int8-weight", "int8-dynamic")
+# The uint8 that stands for 0.
+MIDDLE = 128
+SCHEMES = ("int8-weight", "int8-dynamic", "int8-static", "int4")
 FORMS = ("plain", "dequantize")
+BITS: dict[int, int] = {
+    TensorProto.INT8: 8, TensorProto.UINT8: 8, TensorProto.INT4: 4, TensorProto.UINT4: 4,
+    TensorProto.FLOAT: 32, TensorProto.FLOAT16: 16, TensorProto.INT32: 32,
+}  # fmt: skip
 # 255 x 127 summed this often still fits int32.
 LONGEST_SUM = 66_000
 # Before it DequantizeLinear has no axis.
@@ -29,25 +39,26 @@ AXIS_OPSET = 13
 
 @dataclass
 class Planned:
-    """A tensor that is still to be written: a weight's int8 values, or its scales in the shape `dims`."""
+    """A tensor that is still to be written: of a weight its `values`, its `scale` or its `zeros`, shaped `dims`.
+
+    `made` gives the bytes of what follows from the weight's scales: the `bias` of its product.
+    """
 
     name: str
     dims: tuple[int, ...]
     data_type: int
     weight: Chosen
-
-    @property
-    def is_scale(self) -> bool:
-        return self.data_type == TensorProto.FLOAT
+    role: str
+    made: Callable[[Result], bytes] | None = None
 
     @property
     def bytes(self) -> int:
-        return self.weight.channels * 4 if self.is_scale else self.weight.elements
+        return -(-math.prod(self.dims) * BITS[self.data_type] // 8)
 
 
 @dataclass
 class Rewriter:
-    """Rewrites one model's main graph in place; `planned` is what it now refers to."""
+    """Rewrites one model's graph, bodies included, in place; `planned` is what it now refers to."""
 
     model: onnx.ModelProto
     chosen: dict[str, Chosen]
@@ -59,41 +70,57 @@ class Rewriter:
 
     def __post_init__(self) -> None:
         graph = self.model.graph
-        self._taken = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+        self._taken: set[str] = set()
+        for one in (graph, *bodies_of(graph)):
+            self._taken.update(value.name for value in (*one.initializer, *one.input))
         for node, _ in nodes_of(graph):
             self._taken.update((*node.input, *node.output))
         self._labels: set[str] = {node.name for node, _ in nodes_of(graph)}
         self._activations: dict[str, tuple[str, str, str]] = {}
-        self._turned: dict[str, str] = {}
+        self._shifted: dict[tuple[str, bool], str] = {}
+        self._middle = self._shift = ""
+        # Nodes that any body may read the outputs of.
+        self._constants: list[onnx.NodeProto] = []
         self._names: dict[tuple[str, str], str] = {}
+        # What stands in the model in another form, beside the chosen weights.
+        self.replaced: set[str] = set()
 
     def run(self) -> list[Planned]:
         """Rewrites, and gives what is to be written, each weight's values once."""
         graph = self.model.graph
-        flips = self._flips()
-        body: list[onnx.NodeProto] = []
-        for node in graph.node:
-            if node.op_type == "Constant" and node.output and node.output[0] in self.chosen:
-                continue
-            body.extend(self._gathered(node) or self._product(node, flips) or [node])
-        body = self._without_idle(body, set(flips))
+        body = self._rewritten(graph, {})
         needed = {name for node in body for name in _names_read(node)}
         front = [part for name, weight in self.chosen.items() if name in needed for part in self._dequantized(weight)]
         kept = [tensor for tensor in graph.initializer if tensor.name not in self.chosen]
         inputs = [value for value in graph.input if value.name not in self.chosen]
-        for holder, values in ((graph.node, front + body), (graph.initializer, kept), (graph.input, inputs)):
-            copies = [type(value).FromString(value.SerializeToString()) for value in values]
-            del holder[:]
-            holder.extend(copies)
+        _fill(graph.node, self._constants + front + body)
+        _fill(graph.initializer, kept)
+        _fill(graph.input, inputs)
         # Before IR 4 every initializer had to be an input as well; the new ones are not.
         self.model.ir_version = max(self.model.ir_version, 4)
         return list(self.planned.values())
 
-    def _flips(self) -> dict[str, str]:
+    def _rewritten(self, graph: onnx.GraphProto, outer: dict[str, str]) -> list[onnx.NodeProto]:
+        """The nodes of a graph; those of the bodies in it are replaced in place."""
+        mine = self._flips(graph)
+        flips, outside = {**outer, **mine}, self._activations
+        # What a body makes of an activation is known in that body and in those inside it.
+        self._activations = dict(outside)
+        nodes: list[onnx.NodeProto] = []
+        for node in graph.node:
+            if node.op_type == "Constant" and node.output and node.output[0] in self.chosen:
+                continue
+            for body in bodies_in(node):
+                _fill(body.node, self._rewritten(body, flips))
+            nodes.extend(self._gathered(node) or self._product(node, flips) or [node])
+        self._activations = outside
+        return _without_idle(nodes, set(mine), {value.name for value in graph.output})
+
+    def _flips(self, graph: onnx.GraphProto) -> dict[str, str]:
         """Outputs of Transpose that are a chosen weight's transpose, and that weight."""
         return {
             node.output[0]: node.input[0]
-            for node in self.model.graph.node
+            for node in graph.node
             if node.op_type == "Transpose"
             and node.domain in STANDARD
             and node.input[0] in self.chosen
@@ -118,22 +145,14 @@ class Rewriter:
         return nodes + self._narrowed(result, out, weight)
 
     def _product(self, node: onnx.NodeProto, flips: dict[str, str]) -> list[onnx.NodeProto]:
-        if self.scheme != "int8-dynamic" or node.domain not in STANDARD or node.op_type not in ("MatMul", "Gemm"):
+        found = self._multiplied(node, flips) if self.scheme == "int8-dynamic" else None
+        if found is None or found[0].raised or found[0].shape[1 - found[0].axis] > LONGEST_SUM:
             return []
+        weight, turned = found
         gemm = node.op_type == "Gemm"
-        plain = {"alpha": 1.0, "beta": 1.0}
-        if gemm and (int_of(node, "transA", 0) or any(a.f != plain[a.name] for a in node.attribute if a.name in plain)):
-            return []
-        name = node.input[1]
-        weight = self.chosen.get(flips.get(name, name))
-        turned = (name in flips) != (gemm and bool(int_of(node, "transB", 0)))
-        if weight is None or len(weight.shape) != 2 or weight.axis != (0 if turned else 1):
-            return []
-        if weight.shape[1 if turned else 0] > LONGEST_SUM:
-            return []
         self.integer_products += 1
         nodes: list[onnx.NodeProto] = []
-        values = self._turn(weight, nodes) if turned else self._values(weight)
+        values, middle = self._unsigned(weight, turned)
         quantized, scale, zero = self._activation(node.input[0], weight, nodes)
         out = node.output[0]
         total, floats = self._fresh(f"{out}_integers"), self._fresh(f"{out}_unscaled")
@@ -142,7 +161,7 @@ class Rewriter:
         narrow = weight.tensor.data_type != TensorProto.FLOAT
         scaled = self._fresh(f"{out}_scaled") if narrow or bias else out
         nodes += [
-            self._node("MatMulInteger", [quantized, values, zero], total),
+            self._node("MatMulInteger", [quantized, values, zero, middle], total),
             self._node("Cast", [total], floats, to=TensorProto.FLOAT),
             self._node("Mul", [scale, self._scale(weight, (weight.channels,))], factors),
             self._node("Mul", [floats, factors], scaled),
@@ -152,6 +171,21 @@ class Rewriter:
         if bias:
             nodes.append(self._node("Add", [before_bias if narrow else scaled, bias], out))
         return nodes
+
+    def _multiplied(self, node: onnx.NodeProto, flips: dict[str, str]) -> tuple[Chosen, bool] | None:
+        """The weight that a MatMul or a Gemm without factors has on its right, and whether it reads its transpose."""
+        if node.domain not in STANDARD or node.op_type not in ("MatMul", "Gemm"):
+            return None
+        gemm = node.op_type == "Gemm"
+        plain = {"alpha": 1.0, "beta": 1.0}
+        if gemm and (int_of(node, "transA", 0) or any(a.f != plain[a.name] for a in node.attribute if a.name in plain)):
+            return None
+        name = node.input[1]
+        weight = self.chosen.get(flips.get(name, name))
+        turned = (name in flips) != (gemm and bool(int_of(node, "transB", 0)))
+        if weight is None or len(weight.shape) != 2 or weight.axis != (0 if turned else 1):
+            return None
+        return weight, turned
 
     def _activation(self, name: str, weight: Chosen, nodes: list[onnx.NodeProto]) -> tuple[str, str, str]:
         """An activation as uint8 with scale and zero point; made once, by its first reader."""
@@ -166,12 +200,32 @@ class Rewriter:
             self._activations[name] = (made[0], made[1], made[2])
         return self._activations[name]
 
-    def _turn(self, weight: Chosen, nodes: list[onnx.NodeProto]) -> str:
-        """The weight's int8 values transposed: a constant for every runtime, which turns it once."""
-        if weight.name not in self._turned:
-            self._turned[weight.name] = self._fresh(f"{weight.name}_turned")
-            nodes.append(self._node("Transpose", [self._values(weight)], self._turned[weight.name], perm=[1, 0]))
-        return self._turned[weight.name]
+    def _unsigned(self, weight: Chosen, turned: bool) -> tuple[str, str]:
+        """The weight's values (their transpose, if `turned`) as uint8, and the zero point that goes with them.
+
+        x86 processors without VNNI add the products of a uint8 and an int8 two by two in 16 bits, which overflow;
+        products of two uint8 are exact everywhere. A runtime computes these constants once, when it loads the model.
+        """
+        if not self._middle:
+            self._middle, self._shift = self._fresh("middle_of_uint8"), self._fresh("shift_to_uint8")
+            for name, value in ((self._middle, np.uint8(MIDDLE)), (self._shift, np.float32(MIDDLE))):
+                self._constants.append(
+                    self._node("Constant", [], name, value=numpy_helper.from_array(np.asarray(value)))
+                )
+        key = (weight.name, turned)
+        if key not in self._shifted:
+            source = self._values(weight)
+            if turned:
+                source, values = self._fresh(f"{weight.name}_turned"), source
+                self._constants.append(self._node("Transpose", [values], source, perm=[1, 0]))
+            wide, moved, narrow = (self._fresh(f"{source}_{part}") for part in ("wide", "moved", "unsigned"))
+            self._constants += [
+                self._node("Cast", [source], wide, to=TensorProto.FLOAT),
+                self._node("Add", [wide, self._shift], moved),
+                self._node("Cast", [moved], narrow, to=TensorProto.UINT8),
+            ]
+            self._shifted[key] = narrow
+        return self._shifted[key], self._middle
 
     def _dequantized(self, weight: Chosen) -> list[onnx.NodeProto]:
         """The weight under its own name, from its int8 values."""
@@ -197,24 +251,18 @@ class Rewriter:
         return [self._node("Cast", [source], out, to=weight.tensor.data_type)]
 
     def _values(self, weight: Chosen) -> str:
-        return self._plan(weight, "quantized", weight.shape, TensorProto.INT8)
+        return self._plan(weight, "quantized", weight.shape, TensorProto.INT8, "values")
 
     def _scale(self, weight: Chosen, dims: tuple[int, ...]) -> str:
-        role = "scale" if len(dims) == 1 else "scale_" + "x".join(map(str, dims))
-        return self._plan(weight, role, dims, TensorProto.FLOAT)
+        suffix = "scale" if len(dims) == 1 else "scale_" + "x".join(map(str, dims))
+        return self._plan(weight, suffix, dims, TensorProto.FLOAT, "scale")
 
-    def _plan(self, weight: Chosen, role: str, dims: tuple[int, ...], data_type: int) -> str:
-        key = (weight.name, role)
+    def _plan(self, weight: Chosen, suffix: str, dims: tuple[int, ...], data_type: int, role: str) -> str:
+        key = (weight.name, suffix)
         if key not in self._names:
-            name = self._names[key] = self._fresh(f"{weight.name}_{role}")
-            self.planned[name] = Planned(name, dims, data_type, weight)
+            name = self._names[key] = self._fresh(f"{weight.name}_{suffix}")
+            self.planned[name] = Planned(name, dims, data_type, weight, role)
         return self._names[key]
-
-    def _without_idle(self, nodes: list[onnx.NodeProto], idle: set[str]) -> list[onnx.NodeProto]:
-        """Drops Transpose nodes that nothing reads any more."""
-        read = {name for node in nodes for name in _names_read(node)}
-        read.update(value.name for value in self.model.graph.output)
-        return [node for node in nodes if not (node.output and node.output[0] in idle and node.output[0] not in read)]
 
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
         return helper.make_node(operator, inputs, [output], name=self._label(f"{output}_{operator}"), **attributes)
@@ -235,11 +283,23 @@ def _unused(wanted: str, taken: set[str]) -> str:
     return name
 
 
+def _without_idle(nodes: list[onnx.NodeProto], idle: set[str], outputs: set[str]) -> list[onnx.NodeProto]:
+    """Drops Transpose nodes that nothing reads any more."""
+    read = {name for node in nodes for name in _names_read(node)} | outputs
+    return [node for node in nodes if not (node.output and node.output[0] in idle and node.output[0] not in read)]
+
+
+def _fill(holder: Any, values: list[Any]) -> None:
+    """Replaces a message's repeated field by values that may stand in it now."""
+    copies = [type(value).FromString(value.SerializeToString()) for value in values]
+    del holder[:]
+    holder.extend(copies)
+
+
 def _names_read(node: onnx.NodeProto) -> Iterable[str]:
     """Every name that a node reads, in its bodies as well; a body's outputs may be outer names."""
     yield from node.input
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            for inner in body.node:
-                yield from _names_read(inner)
-            yield from (value.name for value in body.output)
+    for body in bodies_in(node):
+        for inner in body.node:
+            yield from _names_read(inner)
+        yield from (value.name for value in body.output)

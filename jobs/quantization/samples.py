@@ -1,145 +1,55 @@
-"""What a model is tried on: texts or arrays that somebody gave, or inputs that are made up when nobody did."""
+"""What a model is tried on: samples that somebody gave (`calibration.reading`), or made-up inputs when nobody did."""
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from jobs.conversion.checks import Port
-from jobs.conversion.errors import ConversionRefused
-from jobs.conversion.files import read_start
-from jobs.quantization.choice import nodes_of
-from jobs.quantization.errors import QuantizationRefused
+from jobs.quantization.choice import nodes_of, stored
 
 Feed = dict[str, NDArray[Any]]
 MOST_ROWS = 1000
 GENERATED_ROWS = 16
-GENERATED_LENGTH = 32
-GENERATED_SIDE = 224
 SEED = 7
-KINDS = {"float": np.float32, "float16": np.float16, "double": np.float64, "int64": np.int64, "int32": np.int32}
+KINDS = {
+    "float": np.float32, "float16": np.float16, "double": np.float64,
+    "int64": np.int64, "int32": np.int32, "uint8": np.uint8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What open sizes are filled with: the length of a sequence, height and width of a picture."""
+
+    length: int
+    sides: tuple[int, int]
+
+
+# Tokens and a photograph; a signal and a line of text; a signal and a page.
+FILLS = (Fill(32, (224, 224)), Fill(512, (48, 320)), Fill(1536, (640, 640)))
+SAME_VALUES = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten")
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Feeds of one row each. `labels` are the right answers, one a row, where the file gives them for every row."""
+    """Feeds of one row each. `labels` are the right answers, one a row, where the file gives them for every row.
+
+    `pictures` says how pictures became numbers, where there are any.
+    """
 
     origin: str
-    feeds: list[Feed]
+    feeds: Sequence[Feed]
     labels: list[int] | None = None
+    pictures: str | None = None
 
 
-def read_calibration(path: Path, inputs: list[Port], profile: Path | None) -> Samples:
-    """A .jsonl of {"text", "intent"} or an .npz with one array for each input, rows first.
-
-    Raises QuantizationRefused: `calibration-invalid`, `profile-needed`, `profile-invalid`.
-    """
-    try:
-        start = read_start(path)
-    except ConversionRefused as refused:
-        raise _invalid(refused.message) from refused
-    if start.startswith(b"PK\x03\x04"):
-        return _arrays(path, inputs)
-    if profile is None:
-        raise QuantizationRefused(
-            "profile-needed",
-            f"{path.name} holds texts, and nothing says how they become the model's inputs.",
-            "Give the model's profile as well (--profile profile.json).",
-        )
-    return _texts(path, inputs, profile)
-
-
-def _arrays(path: Path, inputs: list[Port]) -> Samples:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _invalid(f"{path.name} cannot be read: {error}.") from error
-    missing = [port.name for port in inputs if port.name not in arrays]
-    if missing:
-        raise _invalid(f"{path.name} has no array for the input {', '.join(missing)}.")
-    rows = {len(arrays[port.name]) if arrays[port.name].ndim else 0 for port in inputs}
-    if len(rows) != 1 or not min(rows):
-        raise _invalid(f"The arrays in {path.name} have different numbers of rows: {sorted(rows)}.")
-    count = min(min(rows), MOST_ROWS)
-    wanted = {port.name: KINDS.get(port.type) for port in inputs}
-    feeds = [
-        {name: arrays[name][row : row + 1].astype(kind or arrays[name].dtype) for name, kind in wanted.items()}
-        for row in range(count)
-    ]
-    return Samples(f"{path.name} ({count} rows)", feeds)
-
-
-def _texts(path: Path, inputs: list[Port], profile: Path) -> Samples:
-    tokenizer, labels = _read_profile(profile)
-    texts: list[str] = []
-    answers: list[str | None] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            text = row["text"]
-            if not isinstance(text, str) or not text.strip():
-                raise ValueError
-        except (ValueError, KeyError, TypeError) as error:
-            raise _invalid(f'Line {number} of {path.name} is no JSON object with a "text".') from error
-        texts.append(text)
-        answers.append(row.get("intent", row.get("label")))
-    if not texts:
-        raise _invalid(f"{path.name} holds no text.")
-    texts = texts[:MOST_ROWS]
-    strange = sorted({str(answer) for answer in answers if answer is not None and labels and answer not in labels})
-    if strange:
-        raise _invalid(f"{path.name} names labels that the model does not have: {', '.join(strange[:3])}.")
-    known = [labels.index(answer) for answer in answers[:MOST_ROWS] if answer is not None and answer in labels]
-    feeds = []
-    for encoding in tokenizer.encode_batch(texts):
-        parts = {"attention_mask": encoding.attention_mask, "token_type_ids": encoding.type_ids}
-        feeds.append(
-            {
-                port.name: np.array([parts.get(port.name, encoding.ids)], KINDS.get(port.type, np.int64))
-                for port in inputs
-            }
-        )
-    return Samples(f"{path.name} ({len(texts)} rows)", feeds, known if len(known) == len(texts) else None)
-
-
-def _read_profile(path: Path) -> tuple[Tokenizer, list[str]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        tokenizer = Tokenizer.from_str(json.dumps(content["tokenizer"]))
-        tokenizer.enable_truncation(int(content["max_length"]))
-        tokenizer.no_padding()
-        return tokenizer, [str(label) for label in content["labels"]]
-    # tokenizers raises bare Exception for whatever it cannot read.
-    except Exception as error:
-        raise QuantizationRefused(
-            "profile-invalid",
-            f"The profile {path.name} cannot be used: it needs tokenizer, max_length and labels.",
-            "Give the profile that the conversion wrote beside the model.",
-        ) from error
-
-
-def _invalid(what: str) -> QuantizationRefused:
-    return QuantizationRefused(
-        "calibration-invalid",
-        what,
-        'Give a .jsonl with one {"text": ..., "intent": ...} a line, or an .npz with one array for each input.',
-    )
-
-
-def made_up(model: onnx.ModelProto, inputs: list[Port]) -> Samples:
+def made_up(model: onnx.ModelProto, inputs: list[Port], fill: Fill = FILLS[0]) -> Samples:
     """Random inputs of plausible shape, the same each time: word numbers within their table, masks of ones."""
     generator = np.random.default_rng(SEED)
     tables = _tables(model)
@@ -147,12 +57,14 @@ def made_up(model: onnx.ModelProto, inputs: list[Port]) -> Samples:
     for _ in range(GENERATED_ROWS):
         feed: Feed = {}
         for port in inputs:
-            shape = _sizes(port)
+            shape = _sizes(port, inputs, fill)
             kind = KINDS.get(port.type, np.bool_ if port.type == "bool" else np.float32)
-            if np.issubdtype(kind, np.floating):
-                feed[port.name] = generator.standard_normal(shape).astype(kind)
-            elif port.name in tables:
+            if port.name in tables:
                 feed[port.name] = generator.integers(0, tables[port.name], shape).astype(kind)
+            elif np.issubdtype(kind, np.floating):
+                feed[port.name] = generator.standard_normal(shape).astype(kind)
+            elif len(shape) == 1 and "length" in port.name.lower():
+                feed[port.name] = np.full(shape, fill.length, kind)
             else:
                 feed[port.name] = np.ones(shape, kind)
         feeds.append(feed)
@@ -160,21 +72,36 @@ def made_up(model: onnx.ModelProto, inputs: list[Port]) -> Samples:
 
 
 def _tables(model: onnx.ModelProto) -> dict[str, int]:
-    """Inputs that are looked up in a table, and the table's number of rows."""
-    rows = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
-    return {node.input[1]: rows[node.input[0]] for node in _gathers(model) if node.input[0] in rows}
+    """Inputs that are looked up in a table, as they are or in another type or shape, and the table's number of rows."""
+    rows = {name: tensor.dims[0] for tensor, name, _ in stored(model.graph) if tensor.dims}
+    before = {node.output[0]: node.input[0] for node, _ in nodes_of(model.graph) if node.op_type in SAME_VALUES}
+    found: dict[str, int] = {}
+    for node, _ in nodes_of(model.graph):
+        if node.op_type == "Gather" and node.input[0] in rows:
+            name = node.input[1]
+            while name in before:
+                name = before[name]
+            found[name] = min(rows[node.input[0]], found.get(name, rows[node.input[0]]))
+    return found
 
 
-def _gathers(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    return (node for node, _ in nodes_of(model.graph) if node.op_type == "Gather")
-
-
-def _sizes(port: Port) -> list[int]:
+def _sizes(port: Port, inputs: list[Port], fill: Fill) -> list[int]:
     """A shape with every open size filled in: one row, and lengths or sides that models of that rank take."""
-    fill = GENERATED_SIDE if len(port.shape) == 4 else GENERATED_LENGTH
-    sizes = [size if isinstance(size, int) and size > 0 else fill for size in port.shape]
-    if port.shape and not (isinstance(port.shape[0], int) and port.shape[0] > 0):
-        sizes[0] = 1
-    if len(sizes) == 4 and sizes[1] == fill and not isinstance(port.shape[1], int):
-        sizes[1] = 3
+    rows = {other.shape[0] for other in inputs if other.shape and isinstance(other.shape[0], str)}
+    sizes = []
+    for axis, size in enumerate(port.shape):
+        if isinstance(size, int) and size > 0:
+            sizes.append(size)
+        elif axis == 0 or size in rows or _is_state(port.shape):
+            sizes.append(1)
+        elif len(port.shape) == 4:
+            sizes.append((3, *fill.sides)[axis - 1])
+        else:
+            sizes.append(fill.length)
     return sizes
+
+
+def _is_state(shape: list[int | str | None]) -> bool:
+    """Whether it is that of what a recurrent layer remembers: layers, rows, width."""
+    fixed = [isinstance(size, int) and size > 1 for size in shape]
+    return fixed == [True, False, True]

@@ -10,11 +10,14 @@ from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
+from jobs.collision import look_ahead
 from jobs.depot.models import Artifact
 from jobs.models import Job, JobStep
-from jobs.rollout.models import Release
+from jobs.rollout.models import Deployment, Release
 from jobs.rollout.services import KIND, make_release, roll_out
+from jobs.services import kind_of
 from jobs.states import JobState
 
 # The steps of a rollout's plan that hold the next batch back until they are right.
@@ -30,8 +33,8 @@ class ReleaseSerializer(serializers.ModelSerializer[Release]):
     class Meta:
         model = Release
         fields = [
-            "id", "name", "version", "image", "port", "devices", "smoke_text", "smoke_label", "created_by",
-            "created_at",
+            "id", "name", "version", "image", "port", "devices", "smoke_text", "smoke_label", "preprocessing_workers",
+            "max_batch", "memory_budget_mb", "created_by", "created_at",
         ]  # fmt: skip
         read_only_fields = ["created_by"]
         # The service says it in one sentence with its mend.
@@ -47,6 +50,26 @@ class ReleaseViewSet(
 
     def perform_create(self, serializer: serializers.BaseSerializer[Release]) -> None:
         serializer.instance = make_release(actor=self.request.user.get_username(), **serializer.validated_data)
+
+
+class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
+    """``parameters`` are what the server was started with: the release's own and, in their place, ``overrides``."""
+
+    machine: serializers.SlugRelatedField[Machine] = serializers.SlugRelatedField(slug_field="name", read_only=True)
+    release_name = serializers.CharField(source="release.__str__")
+    parameters = serializers.DictField(source="parameters.to_json", child=serializers.IntegerField())
+
+    class Meta:
+        model = Deployment
+        fields = ["machine", "release", "release_name", "state", "parameters", "overrides", "job", "since"]
+
+
+class DeploymentViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Deployment]):
+    """What each machine serves; it is changed by jobs of the kinds ``rollout`` and ``tune-serving``."""
+
+    queryset = Deployment.objects.select_related("machine", "release")
+    serializer_class = DeploymentSerializer
+    filterset_fields = ["machine__name", "release", "state"]
 
 
 class RolloutRequest(serializers.Serializer[Any]):
@@ -87,13 +110,24 @@ class RolloutViewSet(viewsets.GenericViewSet[Job]):
         job = self.get_object()
         return Response({**_summary(job), "batches": _batches(job)})
 
+    seen: dict[str, Facts] | None = None
+
+    def prepare(self, request: Request) -> None:
+        """Look at who holds the machines' NPUs before a transaction begins."""
+        asked = RolloutRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        params = {"release": given["release"].pk, "batch_size": given["batch_size"]}
+        self.seen = look_ahead(kind_of(KIND), params, given["machines"])
+
     @extend_schema(request=RolloutRequest, responses={201: RolloutSerializer})
     def create(self, request: Request) -> Response:
         """Take machines to a release, ``batch_size`` at a time; a batch waits for every gate of the one before."""
         asked = RolloutRequest(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
-        job = roll_out(given["release"], given["machines"], given["batch_size"], actor=request.user.get_username())
+        actor = request.user.get_username()
+        job = roll_out(given["release"], given["machines"], given["batch_size"], actor=actor, seen=self.seen)
         return Response({**_summary(job), "batches": _batches(job)}, status=status.HTTP_201_CREATED)
 
 

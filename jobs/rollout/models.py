@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -9,16 +10,23 @@ from django.db import models
 
 from jobs.depot.models import Artifact
 from jobs.models import Job
+from jobs.serving.parameters import BOUNDS, Parameters
 
 # Names go into container names and host paths.
 _NAME = RegexValidator(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+
+
+def _bounded(name: str) -> list[Any]:
+    low, high = BOUNDS[name]
+    return [MinValueValidator(low), MaxValueValidator(high)]
 
 
 class Release(models.Model):
     """An image with how it is served. Immutable: another way of serving is another version.
 
     ``devices`` are the NPUs (N of ``/dev/davinciN``) that the container gets. ``smoke_text`` is asked of each machine
-    before it counts as served, and ``smoke_label`` is the answer that it must give.
+    before it counts as served, and ``smoke_label`` is the answer that it must give. ``preprocessing_workers``,
+    ``max_batch`` and ``memory_budget_mb`` are its serving parameters (``jobs.serving.parameters``).
     """
 
     name = models.CharField(max_length=60, validators=[_NAME])
@@ -28,6 +36,9 @@ class Release(models.Model):
     devices = models.JSONField(default=list)
     smoke_text = models.CharField(max_length=500)
     smoke_label = models.CharField(max_length=120)
+    preprocessing_workers = models.PositiveSmallIntegerField(default=1, validators=_bounded("preprocessing_workers"))
+    max_batch = models.PositiveSmallIntegerField(default=16, validators=_bounded("max_batch"))
+    memory_budget_mb = models.PositiveIntegerField(default=0, validators=_bounded("memory_budget_mb"))
     created_by = models.CharField(max_length=150, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -48,9 +59,17 @@ class Release(models.Model):
         """The container's name on a machine."""
         return f"console-{self.name}-{self.version}"
 
+    @property
+    def parameters(self) -> Parameters:
+        return Parameters(self.preprocessing_workers, self.max_batch, self.memory_budget_mb)
+
 
 class Deployment(models.Model):
-    """The release that a machine serves."""
+    """The release that a machine serves.
+
+    ``overrides`` are serving parameters that this machine has in the place of the release's own: those that were tuned
+    there (docs/decisions/0020). They end with the release.
+    """
 
     class State(models.TextChoices):
         CHANGING = "changing"
@@ -60,6 +79,7 @@ class Deployment(models.Model):
     machine = models.OneToOneField("inventory.Machine", on_delete=models.CASCADE, related_name="deployment")
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="deployments")
     state = models.CharField(max_length=10, choices=State.choices)
+    overrides = models.JSONField(default=dict, blank=True)
     job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="deployments")
     since = models.DateTimeField(auto_now=True)
 
@@ -68,3 +88,8 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.machine} serves {self.release}"
+
+    @property
+    def parameters(self) -> Parameters:
+        """What its container is started with."""
+        return replace(self.release.parameters, **self.overrides)

@@ -9,15 +9,23 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
 
 from jobs.depot.models import Artifact
 from jobs.failures import PlanRefused
 from jobs.rollout.api import ReleaseSerializer
-from jobs.rollout.models import Release
+from jobs.rollout.models import Deployment, Release
 from jobs.rollout.services import make_release
+from jobs.serving.parameters import BOUNDS, Parameters
 
-FIELDS = ("name", "version", "port", "devices", "smoke_text", "smoke_label")
+FIELDS = (
+    "name", "version", "port", "devices", "smoke_text", "smoke_label", "preprocessing_workers", "max_batch",
+    "memory_budget_mb",
+)  # fmt: skip
+# Machines that a release's page names.
+MOST_ROWS = 500
+# Inputs of whole numbers, with their least and most.
+NUMBERS = {"port": (1024, 65535), **BOUNDS}
 
 
 @require_http_methods(["GET", "POST"])
@@ -41,6 +49,32 @@ def new_release(request: HttpRequest, pk: int) -> HttpResponseBase:
     return _form(request, image, {name: request.POST.get(name, "") for name in FIELDS}, errors)
 
 
+def _names() -> dict[str, str]:
+    """The serving parameters in words."""
+    return {
+        "preprocessing_workers": _("Preprocessing workers"),
+        "max_batch": _("Largest batch"),
+        "memory_budget_mb": _("Memory budget in MB"),
+    }
+
+
+@require_GET
+def release(request: HttpRequest, pk: int) -> HttpResponse:
+    """One release: how it is served, where, and what machines have in the place of its parameters."""
+    found = get_object_or_404(Release.objects.select_related("image"), pk=pk)
+    there = Deployment.objects.filter(release=found).select_related("machine").defer("machine__facts")
+    context = {
+        "release": found,
+        "parameters": [(_names()[name], value) for name, value in found.parameters.to_json().items()],
+        "deployments": [
+            (one, [(_names()[name], value) for name, value in one.overrides.items()])
+            for one in there.order_by("machine__name")[:MOST_ROWS]
+        ],
+        "more": max(0, there.count() - MOST_ROWS),
+    }
+    return render(request, "rollout/shown.html", context)
+
+
 def _form(request: HttpRequest, image: Artifact, values: dict[str, Any], errors: dict[str, list[str]]) -> HttpResponse:
     labels = {
         "name": (_("Name"), _("Lower-case letters, digits, dots, hyphens; part of the container's name.")),
@@ -49,9 +83,23 @@ def _form(request: HttpRequest, image: Artifact, values: dict[str, Any], errors:
         "devices": (_("NPUs"), _("Their numbers, as in /dev/davinci0, with commas between them.")),
         "smoke_text": (_("Smoke question"), _("It is asked of every machine before the next batch begins.")),
         "smoke_label": (_("Right answer"), _("The label that the model must give to the smoke question.")),
-    }
+        "preprocessing_workers": (
+            _("Preprocessing workers"), _("More of them help when requests wait while the NPU idles."),
+        ),
+        "max_batch": (_("Largest batch"), _("Texts in one inference; fewer need less memory.")),
+        "memory_budget_mb": (
+            _("Memory budget in MB"), _("Above it no further batch is begun; 0 is no budget."),
+        ),
+    }  # fmt: skip
     fields = [
-        {"name": name, "label": label, "help": text, "value": values.get(name, ""), "errors": errors.get(name, ())}
+        {
+            "name": name,
+            "label": label,
+            "help": text,
+            "value": values.get(name, ""),
+            "errors": errors.get(name, ()),
+            "bounds": NUMBERS.get(name),
+        }
         for name, (label, text) in labels.items()
     ]
     others = [line for name, lines in errors.items() if name not in labels for line in lines]
@@ -61,7 +109,7 @@ def _form(request: HttpRequest, image: Artifact, values: dict[str, Any], errors:
 
 def _suggested(image: Artifact) -> dict[str, Any]:
     name, _colon, tag = str(image.meta.get("image", "")).rpartition("/")[2].partition(":")
-    return {"name": name, "version": image.version or tag, "port": 8000, "devices": "0"}
+    return {"name": name, "version": image.version or tag, "port": 8000, "devices": "0", **Parameters().to_json()}
 
 
 def _given(data: QueryDict) -> dict[str, Any]:

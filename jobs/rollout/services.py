@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 
 from hardware.events import announce, audit
+from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
 from jobs.failures import PlanRefused
 from jobs.models import Job
@@ -36,12 +37,36 @@ def make_release(*, actor: str, **fields: Any) -> Release:
     return release
 
 
-def roll_out(release: Release, machines: Sequence[Machine], batch_size: int, *, actor: str) -> Job:
-    """Launch a rollout of ``release``; raises what ``launch`` raises."""
-    return launch(KIND, {"release": release.pk, "batch_size": batch_size}, machines, actor=actor)
+def roll_out(
+    release: Release,
+    machines: Sequence[Machine],
+    batch_size: int,
+    *,
+    actor: str,
+    seen: Mapping[str, Facts] | None = None,
+) -> Job:
+    """Launch a rollout of ``release``; raises what ``launch`` raises, and ``seen`` is as there."""
+    params = {"release": release.pk, "batch_size": batch_size}
+    return launch(KIND, params, machines, actor=actor, seen=seen)
 
 
 def set_deployment(machine: Machine, release: Release, state: str, job: Job) -> None:
-    """Store what a machine serves now; inside the transaction that checkpoints the step which made it so."""
-    Deployment.objects.update_or_create(machine=machine, defaults={"release": release, "state": state, "job": job})
+    """Store what a machine serves now; inside the transaction that checkpoints the step which made it so.
+
+    What was tuned on the machine stays as long as the release does.
+    """
+    there = Deployment.objects.filter(machine=machine).first()
+    kept = there.overrides if there is not None and there.release_id == release.pk else {}
+    _store(machine, release, state, job, kept)
+
+
+def set_overrides(machine: Machine, release: Release, overrides: dict[str, int], job: Job) -> None:
+    """Store that a machine serves the release with these parameters instead of its own; transaction as above."""
+    _store(machine, release, Deployment.State.SERVING, job, overrides)
+    audit("deployment.tune", f"machine:{machine.name}", actor=f"job:{job.pk}", release=str(release), **overrides)
+
+
+def _store(machine: Machine, release: Release, state: str, job: Job, overrides: dict[str, int]) -> None:
+    values = {"release": release, "state": state, "job": job, "overrides": overrides}
+    Deployment.objects.update_or_create(machine=machine, defaults=values)
     announce("fleet", "machine", machine=machine.name, state=machine.state, release=str(release), serving=state)

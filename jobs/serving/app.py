@@ -1,7 +1,8 @@
-"""The HTTP side: an ASGI application with three routes.
+"""The HTTP side: an ASGI application with four routes.
 
 POST /v1/classify  `{"texts": ["..."]}` -> `{"results": [{"label", "confidence", "top"}], "latency_ms", "model", ...}`
 GET  /healthz      200 once the model has answered, 503 while it loads, stops, hangs, or failed at its last inference
+GET  /v1/vitals    what the last seconds were like: requests that waited, their number and times, and its parameters
 GET  /metrics      Prometheus
 
 Errors are problem details (RFC 9457) with a code and a mend. A text that a client sent is never logged.
@@ -19,7 +20,10 @@ from typing import Any
 from .batcher import Batcher
 from .classifier import Answer, Classifier
 from .errors import RequestRefused
+from .memory import Budget, OutOfMemory, is_out_of_memory
 from .metrics import CONTENT_TYPE, Metrics
+from .parameters import Parameters
+from .vitals import LONGEST, USUAL, Vitals
 
 MOST_BYTES = 1024 * 1024
 MOST_TEXTS = 64
@@ -37,9 +41,14 @@ log = logging.getLogger("serving")
 class Application:
     """State of one server. `ready()` gives it the model, `stop()` lets no new request in."""
 
-    def __init__(self, release: str) -> None:
+    def __init__(self, release: str, parameters: Parameters | None = None) -> None:
         self.release = release
+        self.parameters = parameters or Parameters()
         self.metrics = Metrics()
+        self.vitals = Vitals()
+        self._budget = Budget(self.parameters.memory_budget_mb)
+        for name, value in self.parameters.to_json().items():
+            self.metrics.parameters.labels(name).set(value)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -51,13 +60,31 @@ class Application:
 
     def ready(self, classifier: Classifier) -> None:
         """From now on requests are answered."""
-        self._batcher = Batcher(classifier.classify, self.metrics.batch)
+        self._batcher = Batcher(
+            classifier.prepare, self._infer, self.metrics.batch, self._waits, batch=self.parameters.max_batch,
+            workers=self.parameters.preprocessing_workers,
+        )  # fmt: skip
         self._classifier = classifier
         self.metrics.ready.set(1)
         engine = classifier.engine
         self.metrics.model.labels(
             classifier.profile.name, classifier.sha256, engine.name, self.release, str(engine.simulated).lower()
         ).set(1)
+
+    def _infer(self, rows: list[Any]) -> list[Answer]:
+        """Asks the model; raises OutOfMemory where it, or the budget, has no memory for so many texts."""
+        assert self._classifier is not None
+        self._budget.check(len(rows))
+        try:
+            return self._classifier.infer(rows)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise OutOfMemory(len(rows), " ".join(str(error).split())[-200:] or type(error).__name__) from error
+            raise
+
+    def _waits(self, requests: int) -> None:
+        self.metrics.waiting.set(requests)
+        self.vitals.waits(requests)
 
     def stop(self) -> None:
         """New requests get 503; those in flight go on."""
@@ -98,13 +125,16 @@ class Application:
             elif path == "/healthz":
                 _allow(method, "GET", "HEAD")
                 await self._health(send)
+            elif path == "/v1/vitals":
+                _allow(method, "GET", "HEAD")
+                await self._tell(send, _seconds(scope.get("query_string", b"")))
             elif path == "/metrics":
                 _allow(method, "GET", "HEAD")
                 self.metrics.queue.set(self._batcher.waiting if self._batcher else 0)
                 await _reply(send, 200, self.metrics.text(), CONTENT_TYPE)
             else:
                 raise RequestRefused(
-                    "not-found", 404, "There is no such path.", "Ask /v1/classify, /healthz or /metrics."
+                    "not-found", 404, "There is no such path.", "Ask /v1/classify, /v1/vitals, /healthz or /metrics."
                 )
         except RequestRefused as refused:
             await _problem(send, refused)
@@ -113,8 +143,13 @@ class Application:
         started = time.perf_counter()
         status = 500
         try:
-            body = await self._answer(receive)
+            try:
+                body = await self._answer(receive)
+            except MemoryError as error:
+                # Not of the engine: the body of a request, or its tokens.
+                raise self._no_memory(error) from error
             status = 200
+            self.vitals.answered(time.perf_counter() - started)
             await _reply(send, status, body)
         except RequestRefused as refused:
             status = refused.status
@@ -136,6 +171,8 @@ class Application:
         except RequestRefused:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise self._no_memory(error) from error
             self._failed = True
             log.exception("inference of %d texts failed", len(texts))
             raise RequestRefused(
@@ -154,12 +191,34 @@ class Application:
             ensure_ascii=False,
         ).encode()
 
+    def _no_memory(self, error: Exception) -> RequestRefused:
+        """Counted once a batch, however many requests were in it; one text that has no room is a failure."""
+        if not getattr(error, "counted", False):
+            error.counted = True  # type: ignore[attr-defined]
+            self.vitals.out_of_memory += 1
+            self.metrics.out_of_memory.inc()
+            self._failed = isinstance(error, OutOfMemory) and error.texts == 1
+            log.error("out of memory: %s", " ".join(str(error).split())[:300])
+        return RequestRefused(
+            "out-of-memory",
+            503,
+            "There was no memory for this batch.",
+            "Ask again in a second, or lower max_batch of the release on this machine.",
+            retry_after=1,
+        )
+
+    async def _tell(self, send: Send, seconds: int) -> None:
+        """What the collector reads; `parameters` are those that this very process has."""
+        body = {"release": self.release, **self.vitals.read(seconds), **self.parameters.to_json()}
+        await _reply(send, 200, json.dumps(body).encode())
+
     async def _health(self, send: Send) -> None:
         state = self._state()
         body: dict[str, Any] = {
             "status": state,
             "release": self.release,
             "uptime_s": round(time.monotonic() - self._started, 1),
+            **self.parameters.to_json(),
         }
         if self._classifier is not None:
             body |= {
@@ -178,6 +237,12 @@ class Application:
             return "loading"
         stuck = self._batcher is not None and self._batcher.busy_s > STUCK_S
         return "failing" if self._failed or stuck else "ok"
+
+
+def _seconds(query: bytes) -> int:
+    """`seconds=N` of an address; what is no such number is the usual span."""
+    found = dict(item.partition(b"=")[::2] for item in query.split(b"&")).get(b"seconds", b"")
+    return max(1, min(int(found), LONGEST)) if found.isdigit() else USUAL
 
 
 def _allow(method: str, *methods: str) -> None:

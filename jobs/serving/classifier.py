@@ -25,7 +25,7 @@ class Answer:
 
 
 class Classifier:
-    """A loaded model with its tokenizer. Not for two threads at once: the batcher calls it from one."""
+    """A loaded model with its tokenizer. `prepare` is for any number of threads at once, `infer` for one."""
 
     def __init__(self, folder: Path, profile: Profile, device: int) -> None:
         """Loads, and proves it by one inference. Raises ModelRefused."""
@@ -40,9 +40,12 @@ class Classifier:
         self.sha256 = _sha256(file)
         self._check_width()
 
-    def classify(self, texts: list[str]) -> list[Answer]:
-        """One answer a text, in order. Pads to the longest, or to the shape that the model is fixed to."""
-        rows = self._tokenizer.encode_batch(texts)
+    def prepare(self, texts: list[str]) -> list[Any]:
+        """The texts as the tokens that `infer` takes. The tokenizer lets go of Python's lock while it works."""
+        return list(self._tokenizer.encode_batch(texts))
+
+    def infer(self, rows: list[Any]) -> list[Answer]:
+        """One answer a row, in order. Pads to the longest, or to the shape that the model is fixed to."""
         size = self.engine.batch or len(rows)
         logits = [self._infer(rows[start : start + size]) for start in range(0, len(rows), size)]
         return [self._answer(row) for row in softmax(np.concatenate(logits))]

@@ -13,6 +13,7 @@
     │                         model-mismatch           inputs or outputs do not fit the profile
     │                         engine-missing           the library that runs this form of model is not installed
     │                         device-refused           the NPU or its runtime refuses the model
+    │                         parameter-invalid        a serving parameter is none that can be
     └── RequestRefused                                 one request cannot be answered
                               body-too-large     413
                               body-invalid       422   no JSON object with a list of texts
@@ -23,6 +24,7 @@
                               loading            503   with Retry-After
                               queue-full         503   with Retry-After
                               stopping           503   with Retry-After
+                              out-of-memory      503   with Retry-After; there was no memory for the batch
                               inference-failed   500   the engine failed on a good request
                               not-found          404
                               method-not-allowed 405

@@ -14,6 +14,7 @@ from pathlib import Path
 from .app import Application
 from .classifier import Classifier
 from .errors import ModelRefused
+from .parameters import Parameters
 from .profile import Profile
 
 log = logging.getLogger("serving")
@@ -29,6 +30,7 @@ async def serve(folder: Path, host: str, port: int, device: int, grace_s: float)
 
     started = time.monotonic()
     try:
+        parameters = Parameters.read(os.environ)
         profile = Profile.read(folder)
     except ModelRefused as refused:
         return _refuse(refused)
@@ -36,7 +38,7 @@ async def serve(folder: Path, host: str, port: int, device: int, grace_s: float)
         _free(host, port)
     except OSError as error:
         return _no_port(host, port, error)
-    app = Application(os.environ.get("CONSOLE_RELEASE", ""))
+    app = Application(os.environ.get("CONSOLE_RELEASE", ""), parameters)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,9 +59,11 @@ async def serve(folder: Path, host: str, port: int, device: int, grace_s: float)
                 return _refuse(refused)
             app.ready(classifier)
             log.info(
-                "serving %s (%d labels, sha256 %s) with %s%s on %s:%d, ready after %.1f s",
+                "serving %s (%d labels, sha256 %s) with %s%s on %s:%d, %s, ready after %.1f s",
                 profile.name, len(profile.labels), classifier.sha256[:12], classifier.engine.name,
-                ", simulated" if classifier.engine.simulated else "", host, port, time.monotonic() - started,
+                ", simulated" if classifier.engine.simulated else "", host, port,
+                ", ".join(f"{name} {value}" for name, value in parameters.to_json().items()),
+                time.monotonic() - started,
             )  # fmt: skip
             await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if listening.done():

@@ -49,8 +49,10 @@ document.addEventListener("change", (event) => {
 });
 
 // [data-needs-selection] of a form is off until a box is ticked; [data-selected] says how many are.
+// [data-everything] stands for as many as its value says, on this page and on the others.
 function count(form) {
-  const ticked = form.querySelectorAll("tbody input[type=checkbox]:checked").length;
+  const all = form.querySelector("[data-everything]:checked");
+  const ticked = all ? Number(all.value) : form.querySelectorAll("tbody input[type=checkbox]:checked").length;
   for (const button of form.querySelectorAll("[data-needs-selection]")) button.disabled = ticked === 0;
   for (const text of form.querySelectorAll("[data-selected]")) text.textContent = ticked || "";
 }

@@ -9,7 +9,7 @@ let request = null;
 
 const NAMES = [
   [/^Ascend-hdk-.+-npu-driver_/, "driver"], [/^Ascend-hdk-.+-npu-firmware_/, "firmware"],
-  [/^Ascend-cann-toolkit_/, "cann"], [/\.rpm$/, "os-package"],
+  [/^Ascend-cann-toolkit_/, "cann"], [/\.rpm$/, "os-package"], [/^mindspore-.*\.whl$/, "mindspore"], [/\.whl$/, "wheel"],
 ]; // prettier-ignore
 
 form.addEventListener("submit", (event) => {

@@ -1,18 +1,24 @@
 // The log on the page. A block of 200 lines is one piece of text until it comes near the window, and rows with number,
 // time and colours while it is there: 100,000 lines cost 500 text nodes, and the browser's own search finds them all.
 
-import { pieces } from "./ansi.js";
+import { pieces, styleAfter } from "./ansi.js";
 import { textOf } from "./loglines.js";
 
 const BLOCK = 200;
+const FRAMES = 15; // As long a line that was gone to is held in its place.
 const ROWS_KEPT = 30; // Blocks that stay rows after they were scrolled away.
 
 export class LogView {
-  /** `box` scrolls. `many`: lines of several machines. `onChange()` after the count, the hits or Follow changed. */
-  constructor(box, { many, words, onChange }) {
-    Object.assign(this, { box, many, words, onChange });
+  /**
+   * `box` scrolls. `many`: lines of several machines. `file(machine)`: where a machine's log is downloaded from.
+   * `onChange()` after the count, the hits or Follow changed.
+   */
+  constructor(box, { many, words, file, onChange }) {
+    Object.assign(this, { box, many, words, file, onChange });
     this.shown = []; // the lines that the filter lets through; line.place is the index in here
     this.blocks = [];
+    this.dropped = 0; // blocks at the beginning that are not kept
+    this.byElement = new WeakMap();
     this.rich = new Set();
     this.machine = ""; // "" for all
     this.following = true;
@@ -29,11 +35,13 @@ export class LogView {
   /** Lines that are new or have changed, in any order. */
   update(touched) {
     const dirty = new Set();
-    for (const line of [...touched].sort((a, b) => a.number - b.number)) {
+    for (const line of [...touched].sort((a, b) => a.order - b.order)) {
       if (!this.lets(line)) continue;
       if (line.place === undefined) {
         this.place(line);
         if (!this.following) this.unseen += 1;
+      } else if (this.shown[line.place] !== line) {
+        continue; // It was dropped, and goes on all the same.
       } else if (this.block(line).rows) this.redraw(line);
       if (!this.block(line).rows) dirty.add(this.block(line));
       this.noteHit(line);
@@ -46,9 +54,10 @@ export class LogView {
   filter(machine, lines) {
     this.machine = machine;
     this.box.classList.toggle("many", this.many && machine === "");
-    for (const block of this.blocks) this.watcher.unobserve(block.element);
+    this.watcher.disconnect();
     this.box.replaceChildren();
     this.blocks = [];
+    this.dropped = 0;
     this.rich.clear();
     this.shown = [];
     for (const line of lines) {
@@ -61,6 +70,23 @@ export class LogView {
     this.settle();
   }
 
+  /** Forget lines before this order, a block at a time. */
+  drop(order) {
+    for (; this.dropped < this.blocks.length - 1; this.dropped += 1) {
+      const block = this.blocks[this.dropped];
+      const end = (block.number + 1) * BLOCK;
+      if (this.shown[end - 1].order >= order) break;
+      this.watcher.unobserve(block.element);
+      block.element.remove();
+      this.rich.delete(block);
+      this.blocks[this.dropped] = null;
+      this.shown.fill(undefined, block.number * BLOCK, end);
+    }
+    const now = this.hits[this.hit];
+    this.hits = this.hits.filter((line) => line.place >= this.dropped * BLOCK);
+    this.hit = this.hits.indexOf(now);
+  }
+
   lets(line) {
     return this.machine === "" || line.machine === this.machine;
   }
@@ -70,7 +96,9 @@ export class LogView {
     if (line.place % BLOCK === 0) {
       const element = document.createElement("div");
       element.className = "blk text";
-      this.blocks.push({ element, number: this.blocks.length, rows: null });
+      const block = { element, number: this.blocks.length, rows: null };
+      this.blocks.push(block);
+      this.byElement.set(element, block);
       if (this.blocks.length > 1) this.blocks.at(-2).element.classList.add("full");
       this.box.append(element);
       this.watcher.observe(element);
@@ -93,8 +121,8 @@ export class LogView {
 
   watch(seen) {
     for (const { target, isIntersecting } of seen) {
-      const block = this.blocks.find((one) => one.element === target);
-      if (!block) continue;
+      const block = this.byElement.get(target);
+      if (!block || this.blocks[block.number] !== block) continue;
       block.near = isIntersecting;
       if (isIntersecting) this.asRows(block);
     }
@@ -119,12 +147,14 @@ export class LogView {
   row(line) {
     const row = document.createElement("div");
     row.className = "ln";
-    row.id = `L${line.number}`;
+    // In a part of a log nobody knows how many lines there are before: its bytes are counted.
+    row.id = line.number ? `L${line.number}` : `B${line.position}`;
     const number = document.createElement("a");
     number.className = "no";
-    number.href = `#L${line.number}`;
-    number.textContent = line.number.toLocaleString("en");
-    number.setAttribute("aria-label", this.words.line.replace("{number}", number.textContent));
+    number.href = `#${row.id}`;
+    number.textContent = line.number ? line.number.toLocaleString("en") : "·";
+    const said = line.number ? this.words.line : this.words.byte;
+    number.setAttribute("aria-label", said.replace("{number}", (line.number || line.position).toLocaleString("en")));
     number.tabIndex = -1;
     row.append(number, part("at", clock(line.at)));
     if (this.many) row.append(part("who", line.machine ?? this.words.console));
@@ -140,7 +170,18 @@ export class LogView {
 
   fill(text, line) {
     text.replaceChildren();
-    for (const { text: words, css } of pieces(line.raw, line.style)) {
+    this.fillWith(text, line, line.raw, line.style);
+    if (!line.cut) return;
+    const note = text.appendChild(document.createElement("a"));
+    note.className = "left-out";
+    note.href = this.file(line.machine);
+    note.download = "";
+    note.textContent = this.words.cut.replace("{count}", line.cut.toLocaleString("en"));
+    this.fillWith(text, line, line.tail, styleAfter(line.raw, line.style));
+  }
+
+  fillWith(text, line, raw, style) {
+    for (const { text: words, css } of pieces(raw, style)) {
       const into = css ? text.appendChild(part(css, "")) : text;
       into.append(...marked(words, this.term, this.hits[this.hit] === line));
     }
@@ -151,7 +192,7 @@ export class LogView {
   /** Find `term` in what is shown; with `go` move to the first hit after the top of the window. */
   search(term, go = true) {
     this.term = term.toLowerCase();
-    this.hits = this.term ? this.shown.filter((line) => textOf(line).toLowerCase().includes(this.term)) : [];
+    this.hits = this.term ? this.shown.filter((line) => line && textOf(line).toLowerCase().includes(this.term)) : [];
     this.hit = -1;
     if (go && this.hits.length) {
       const top = this.topLine();
@@ -173,6 +214,12 @@ export class LogView {
     this.redrawAll();
   }
 
+  /** Of the hits this line is the one that was gone to. */
+  mark(line) {
+    this.hit = this.hits.indexOf(line);
+    this.redrawAll();
+  }
+
   noteHit(line) {
     if (!this.term || !textOf(line).toLowerCase().includes(this.term)) return;
     // Only the newest lines change: a line that is a hit already is among the last ones.
@@ -186,6 +233,7 @@ export class LogView {
   topLine() {
     const top = this.box.getBoundingClientRect().top;
     for (const block of this.blocks) {
+      if (!block) continue;
       if (block.element.getBoundingClientRect().bottom <= top) continue;
       if (!block.rows) return block.number * BLOCK;
       const row = block.rows.findIndex((one) => one.getBoundingClientRect().bottom > top);
@@ -194,22 +242,30 @@ export class LogView {
     return 0;
   }
 
+  /** The line at the top of the window. */
+  top() {
+    return this.shown[this.topLine()];
+  }
+
   /** Bring a line into the middle of the box; Follow goes off. */
   goTo(line) {
-    if (line.place === undefined) return;
+    if (line?.place === undefined || this.shown[line.place] !== line) return;
     this.following = false;
     this.asRows(this.block(line));
     for (const old of this.box.querySelectorAll(".ln.now")) old.classList.remove("now");
     const row = this.block(line).rows[line.place % BLOCK];
     row.classList.add("now");
+    // Again and again: blocks that come near get their real height only when they are drawn.
+    let left = FRAMES;
     const centre = () => {
-      const shift = row.getBoundingClientRect().top - this.box.getBoundingClientRect().top - this.box.clientHeight / 3;
-      this.box.scrollTop += shift;
+      if (this.following || !row.isConnected) return;
+      const before = this.box.scrollTop;
+      this.box.scrollTop += row.getBoundingClientRect().top - this.box.getBoundingClientRect().top - this.box.clientHeight / 3;
       this.lastTop = this.box.scrollTop;
+      left = Math.abs(this.lastTop - before) > 1 ? left - 1 : Math.min(left - 1, 2);
+      if (left > 0) requestAnimationFrame(centre);
     };
-    // Twice: blocks that come near get their real height only when they are drawn.
     centre();
-    requestAnimationFrame(centre);
     this.onChange();
   }
 

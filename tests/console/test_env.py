@@ -20,6 +20,7 @@ def test_what_is_unset_or_blank_gives_the_default(monkeypatch):
         (lambda: env.integer("X", 1, low=1, high=9), "ten", "no whole number; use 1 to 9"),
         (lambda: env.integer("X", 1, low=1, high=9), "10", "out of range; use 1 to 9"),
         (lambda: env.flag("X"), "maybe", "neither yes nor no"),
+        (lambda: env.choice("X", "a", ["a", "b"]), "c", "use one of a, b"),
         (lambda: env.path("X", Path("/a")), "b/c", "relative path"),
         (lambda: env.url("X", schemes=["redis"]), "http://u:secret@h", "use one of redis://"),
     ],

@@ -14,7 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
 from console import health
-from hardware.telemetry.samples import Recorder
+from hardware.telemetry.recorder import Recorder
 from tests.redis_server import Redis
 
 ROOT = Path(__file__).resolve().parents[2]

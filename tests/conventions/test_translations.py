@@ -34,7 +34,7 @@ def test_the_compiled_catalogue_is_the_one_that_is_read():
 
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="gettext is not installed: the strings can't be read out")
 def test_no_string_is_missing_from_the_catalogue(tmp_path: Path):
-    for file in tracked("*.py", "*.html", "*.po"):
+    for file in tracked("*.py", "*.html", "templates/*.txt", "*.toml", "*.po"):
         copy = tmp_path / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)

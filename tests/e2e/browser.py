@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e.running import PASSWORD, USER, Console, start
 from tests.fleet import Fleet
@@ -27,6 +27,7 @@ FLAGS = [
 ]  # fmt: skip
 AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 WIDE, NARROW = 1440, 390
+PATIENCE_MS = 30_000
 
 
 @dataclass
@@ -89,6 +90,8 @@ def browser() -> Iterator[Browser]:
     path = _chromium()
     with sync_playwright() as driver:
         made = driver.chromium.launch(executable_path=path, args=FLAGS)
+        # On a slow box that is busy a page takes its time.
+        expect.set_options(timeout=PATIENCE_MS)
         yield made
         made.close()
 

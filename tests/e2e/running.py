@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +53,18 @@ class Console:
 
 def manage(environment: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, "manage.py", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300).stdout
+
+
+@functools.cache
+def _migrated() -> tuple[Path, str]:
+    """A state with a database and the user ``ada``, made once a process, and her token."""
+    folder = Path(tempfile.mkdtemp(prefix="console-e2e-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    environment = {**os.environ, "CONSOLE_VAR": str(folder), "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+    manage(environment, "migrate", "-v0")
+    manage(environment, "createsuperuser", "--noinput", "--username", USER, "--email", "ada@example.com")
+    return folder, manage(environment, "drf_create_token", USER).split()[2]
 
 
 def start(var: Path, **settings: str) -> Console:
@@ -59,16 +74,14 @@ def start(var: Path, **settings: str) -> Console:
         **{name: value for name, value in os.environ.items() if name != "REDIS_URL"},
         "CONSOLE_VAR": str(var),
         "CONSOLE_PORT": str(port),
-        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
         **settings,
     }
-    manage(environment, "migrate", "-v0")
-    manage(environment, "createsuperuser", "--noinput", "--username", USER, "--email", "ada@example.com")
-    token = manage(environment, "drf_create_token", USER).split()[2]
+    folder, token = _migrated()
+    shutil.copytree(folder, var, dirs_exist_ok=True)
     process = subprocess.Popen([sys.executable, "manage.py", "up"], env=environment)
     url = f"http://127.0.0.1:{port}"
     client = httpx.Client(base_url=f"{url}/api/v1", headers={"Authorization": f"Token {token}"}, timeout=30)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while True:
         try:
             if client.get("/kinds/").status_code == 200:

@@ -11,14 +11,29 @@ from playwright.sync_api import expect
 from tests.e2e.browser import NARROW, WIDE, Desk, Site
 
 # A console, a fleet and a browser start first, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 # Path of a page -> words of it in English and in Chinese.
 PAGES = {
     "/": ("Wrong now", "当前问题"),
     "/machines/": ("Last probe", "上次探测"),
     "/machines/?q=nothing-is-called-this": ("No machine matches", "没有机器符合"),
+    "/groups/": ("Saved groups", "机器组"),
     "/machines/add/": ("Read its host key", "读取其主机密钥"),
+    "/readiness/": ("Nothing to ask about yet", "还没有可查询的内容"),
+    "/compatibility/?first=driver&first_version=1.0&second=cann&second_version=1.0": (
+        "Say what is known",
+        "补充已知信息",
+    ),
+    "/compatibility/new/": ("Where this is known from", "信息从何而来"),
+    "/alerts/rules/latency-varies-when-hot/": ("Try it on the last 24 hours", "用最近 24 小时试算"),
+    "/alerts/silences/": ("Nothing is silenced", "没有静默"),
+    "/schedules/": ("No schedule yet", "还没有定时"),
+    "/schedules/new/?kind=install-os-packages&machine=kunpeng-01": ("Cron expression", "Cron 表达式"),
+    "/windows/": ("No windows", "没有窗口"),
+    "/limits/": ("No limits", "没有限制"),
+    "/pipelines/": ("Bring up machines", "机器上线"),
+    "/pipelines/new/?pipeline=bring-up": ("Also install what is there already", "已安装的部分也重新安装"),
     "/machines/kunpeng-02/": ("The headers of kernel", "的头文件"),
 }
 
@@ -74,7 +89,7 @@ def test_a_page_is_worked_by_keyboard(desk: Desk):
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
-    page.locator("details.pop summary").focus()
+    page.locator(".topbar details.pop summary").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     page.keyboard.press("Escape")
@@ -85,7 +100,7 @@ def test_a_machine_is_added_in_the_browser(desk: Desk, site: Site):
     entry = site.fleet.machines[0]
     page = desk.tab().open("/machines/add/")
     page.get_by_label("Name", exact=True).fill("by-hand")
-    page.get_by_label("Host").fill(str(entry["host"]))
+    page.get_by_label("Host", exact=True).fill(str(entry["host"]))
     page.get_by_label("SSH port").fill(str(entry["port"]))
     page.get_by_label("Credential", exact=True).select_option("old:fleet")
     page.get_by_role("button", name="Read its host key").click()

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from tests.e2e.browser import NARROW, WIDE, Desk, Site
 
 # A console, a fleet and a browser start first, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 # What an installer may print at its worst, over some seconds: many lines, colours, lines written over, a character
 # that two writes share. The console sees no difference to a vendor's package but for what it does.
@@ -24,6 +24,7 @@ i=0
 while [ $i -lt 1200 ]; do
   i=$((i + 1)); echo "line $i of the installer, 第 $i 行"
   case $i in *00) sleep 0.5;; esac
+  while [ $i = 900 ] && [ -e /var/tmp/hold-the-installer ]; do sleep 0.1; done
 done
 printf 'unpacked 10 %%\runpacked 55 %%'; sleep 0.4; printf '\runpacked 100 %%\n'
 printf 'a character in two halves: \344'; sleep 0.7; printf '\270\255\n'
@@ -77,6 +78,8 @@ def printed(page: Page, job: int, machine: str = "kunpeng-01") -> list[str]:
 
 
 def test_a_page_opened_in_the_middle_of_a_job_shows_its_log_from_the_beginning_then_live(desk: Desk, site, stocked):
+    hold = site.fleet.disk("kunpeng-01") / "var/tmp/hold-the-installer"
+    hold.touch()
     job = launch(site, stocked, ["kunpeng-01"])
     until(site, job, lambda found: found["log_length"] > 8000)
     page = desk.tab().open(f"/jobs/{job}/")
@@ -85,6 +88,7 @@ def test_a_page_opened_in_the_middle_of_a_job_shows_its_log_from_the_beginning_t
     # Follow shows the newest line; the first one is there all the same.
     expect(page.locator(".log")).to_contain_text("line 1 of the installer")
     before = len(page.evaluate(SHOWN))
+    hold.unlink()
     expect(page.locator(".log")).to_contain_text("line 1200 of the installer", timeout=30_000)
     assert len(page.evaluate(SHOWN)) > before
     expect(page.locator("[data-link]")).to_have_text("Complete", timeout=30_000)
@@ -269,3 +273,16 @@ def test_the_pages_are_whole_in_both_languages_both_themes_and_at_both_widths(de
             assert not tab.scrolls_sideways(), f"{address} at {width} px in {language}"
             if (theme, width, language) in (("light", WIDE, "en"), ("dark", NARROW, "zh-hans")):
                 assert tab.inaccessible() == [], f"{address} at {width} px, {theme}, {language}"
+
+
+def test_a_long_name_of_a_parameter_leaves_its_value_room(desk: Desk, site: Site):
+    client = site.console.client
+    given = {"data": {"type": "model", "name": "vision.onnx"}, "files": {"file": ("vision.onnx", b"no model")}}
+    model = client.post("/artifacts/", **given).raise_for_status().json()["id"]
+    body = {"kind": "mend-model", "params": {"model": model}}
+    job = client.post("/jobs/", json=body).raise_for_status().json()["id"]
+    page = desk.tab().open(f"/jobs/{job}/")
+    listed = page.get_by_label("Provenance").locator("dl")
+    expect(listed).to_contain_text("Compute now what is the same for every input")
+    widths = listed.evaluate("list => [...list.querySelectorAll('dd')].map(dd => dd.offsetWidth / list.offsetWidth)")
+    assert min(widths) > 0.5

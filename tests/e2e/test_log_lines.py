@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from tests.e2e.browser import Desk
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 LINES = """async (frames) => {
   const { LogLines, textOf } = await import("/static/js/loglines.js");
   const { pieces } = await import("/static/js/ansi.js");

@@ -14,7 +14,7 @@ from tests.e2e.running import Console, manage
 from tests.fleet import Fleet
 from tests.sshd import PASSWORD, Server
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 SERVE = """
 from hardware.inventory.models import Machine
 from jobs.depot.models import Artifact

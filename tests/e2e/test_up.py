@@ -82,7 +82,7 @@ def test_a_killed_worker_and_an_emptied_redis_only_delay(console, enrolled):
 
 def test_it_says_when_it_is_ready_and_what_hangs(console):
     def parts_when(queues: dict[str, bool], collects: bool) -> dict:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while True:
             answer = httpx.get(f"{console.url}/readyz", timeout=10)
             parts = answer.json()["parts"]
@@ -110,7 +110,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(console, tmp_path: Path):
     port = str(console.client.base_url.port)
     environment = {**os.environ, "CONSOLE_VAR": str(tmp_path), "CONSOLE_PORT": port}
     done = subprocess.run(
-        [sys.executable, "manage.py", "up"], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "manage.py", "up"], env=environment, capture_output=True, text=True, timeout=110
     )
     assert done.returncode == 1 and f"port {port}" in done.stderr and "Traceback" not in done.stderr
 
@@ -118,7 +118,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(console, tmp_path: Path):
 def test_a_setting_that_is_nonsense_stops_the_start_with_one_line(tmp_path: Path):
     environment = {**os.environ, "CONSOLE_VAR": str(tmp_path), "CONSOLE_PORT": "eighty"}
     done = subprocess.run(
-        [sys.executable, "manage.py", "check"], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "manage.py", "check"], env=environment, capture_output=True, text=True, timeout=110
     )
     assert done.returncode != 0 and "CONSOLE_PORT='eighty' is no whole number" in done.stderr
     assert done.stderr.strip().count("\n") == 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from jobs.services import launch
 from jobs.states import JobState
 from tests.fleet import Fleet
 from tests.worker import log_of, read_facts, work
 
 
+@pytest.mark.costly(10)
 def test_a_driver_that_does_not_build_fails_the_job_in_the_installers_words(
     new_fleet: Callable[..., Fleet], depot: dict[str, int]
 ):

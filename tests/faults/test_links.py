@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,13 +14,16 @@ from hardware.database import on_db
 from hardware.inventory.models import FactSnapshot, Machine
 from hardware.ssh.command import execute
 from hardware.ssh.pool import Pool
+from jobs.control import cancel
 from jobs.depot.services import ingest
 from jobs.models import Job
 from jobs.runner import Runner
-from jobs.services import cancel, launch
+from jobs.services import launch
 from jobs.states import JobState, StepState
 from tests.faults import kinds, watch
-from tests.sshd import Proxy
+from tests.faults.service import Service
+from tests.machines import make_machine
+from tests.sshd import Proxy, Server
 
 # What is swallowed is noticed after four of them.
 KEEPALIVE = 0.4
@@ -101,20 +102,59 @@ def on_a_bad_link(
 def test_a_run_goes_on_while_its_link_is_away_and_its_log_is_whole_at_the_end(
     machine: Machine, tmp_path: Path, how: str
 ):
-    count, then = tmp_path / "count", tmp_path / "then"
-    job = launch("command", {"command": watch.counting(count), "then": f"echo then >>{then}"}, [machine], actor="ada")
+    count, then, gate = tmp_path / "count", tmp_path / "then", tmp_path / "gate"
+    params = {"command": watch.counting(count, gate=gate), "then": f"echo then >>{then}"}
+    job = launch("command", params, [machine], actor="ada")
 
     async def scene(link: Link) -> None:
         await link.until(lambda: watch.lines(job) >= 10)
         link.fail(how)
         await link.until_out_of_reach()
         # The command ends unseen: nothing of it is lost for that.
+        gate.touch()
         await link.until(lambda: (watch.folder(job) / "exit").exists())
         link.mend()
 
     on_a_bad_link(machine, job, scene)
     watch.assert_whole(job, count, watch.written(), attempt=1)
     assert then.read_text() == "then\n"
+
+
+@pytest.mark.timeout(300)
+def test_runs_go_on_while_their_links_are_cut_for_a_minute_and_none_of_their_logs_has_a_hole(
+    machine: Machine, sshd: Server, tmp_path: Path, at_once: int
+):
+    machines = [machine, *(make_machine(f"host-{number}", sshd) for number in range(2, at_once + 1))]
+    counts = [tmp_path / f"count-{number}" for number in range(at_once)]
+    # Every second one ends while nobody can see it, the others go on when their links are back.
+    sizes = [60 if number % 2 else 160 for number in range(at_once)]
+    jobs = [
+        launch("command", {"command": watch.counting(count, size, 0.5), "timeout_s": 300}, [one], actor="ada")
+        for one, count, size in zip(machines, counts, sizes, strict=True)
+    ]
+
+    async def go() -> None:
+        proxy, pool = Proxy(machine.port), Pool(connect_timeout=1.5)
+        port = await proxy.start()
+        await on_db(lambda: Machine.objects.update(port=port))
+        runner = Runner(pool, "worker")
+        work = [asyncio.create_task(runner.run(job.pk)) for job in jobs]
+        async with asyncio.timeout(watch.SECONDS):
+            while not await on_db(lambda: all(watch.lines(job) >= 4 for job in jobs)):
+                await asyncio.sleep(0.2)
+        proxy.refuse = True
+        proxy.cut()
+        await asyncio.sleep(60)
+        states = await on_db(lambda: {watch.first(job).state for job in jobs})
+        assert states == {StepState.UNREACHABLE}
+        proxy.refuse = False
+        assert all(await asyncio.gather(*work))
+        proxy.server.close()
+        await pool.close()
+
+    asyncio.run(go())
+    for job, count, size in zip(jobs, counts, sizes, strict=True):
+        watch.assert_whole(job, count, watch.written(size), attempt=1)
 
 
 @pytest.mark.parametrize("noticed", ["by the keepalive", "by the command's time"])
@@ -201,41 +241,6 @@ def test_a_transfer_goes_on_where_its_link_broke(settings, machine: Machine, tmp
     assert job.state == JobState.SUCCEEDED, job.failure
     assert there.read_bytes() == whole and not Path(f"{there}.part").exists()
     assert watch.first(job).result["resumed_from"] > 8_000_000
-
-
-class Service(ThreadingHTTPServer):
-    """A service on the machine that is slow to give its first answer."""
-
-    def __init__(self) -> None:
-        self.asked, self.first_may_go = threading.Event(), threading.Event()
-        super().__init__(("127.0.0.1", 0), Answer)
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Service
-
-    def do_GET(self) -> None:
-        if not self.server.asked.is_set():
-            self.server.asked.set()
-            self.server.first_may_go.wait(watch.SECONDS)
-        with suppress(OSError):
-            self.send_response(200)
-            self.send_header("content-length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        return
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    made = Service()
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield made
-    made.first_may_go.set()
-    made.shutdown()
-    made.server_close()
 
 
 @pytest.mark.parametrize("how", ["cut", "half-open"])

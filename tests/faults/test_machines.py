@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +16,12 @@ from jobs.services import launch
 from jobs.states import JobState, StepState
 from tests import command_kind
 from tests.faults import watch
-from tests.faults.test_worker_death import start_worker
+from tests.faults.processes import start_worker, take_over
 from tests.fleet import Fleet
+from tests.sshd import Server
 from tests.worker import log_of, read_facts
+
+DAY = 24 * 3600
 
 
 def enrolled(fleet: Fleet) -> Machine:
@@ -79,3 +84,35 @@ def test_a_run_whose_files_are_taken_away_is_lost_and_said_to_be(machine: Machin
     assert (job.state, job.failure["code"]) == (JobState.FAILED, "run-lost"), job.failure
     assert machine.name in job.failure["cause"] and job.failure["mend"]
     assert count.read_text() == "started\n" and log_of(job) == watch.written(20)
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_machine_whose_clock_jumps_by_a_day_in_the_midst_of_a_run_is_followed_all_the_same(
+    machine: Machine, sshd: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+):
+    """What a clock that jumped leaves: other times on the files of the run, and another date from then on."""
+    tools, jumped = tmp_path / "bin", tmp_path / "jumped"
+    tools.mkdir()
+    (tools / "date").write_text(
+        f'#!/bin/sh\n[ -e {jumped} ] && exec /bin/date -d "{days} day" "$@"\nexec /bin/date "$@"\n'
+    )
+    shell = tools / "sh"
+    shell.write_text(f'#!/bin/sh\nPATH={tools}:$PATH exec /bin/sh "$@"\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    monkeypatch.setattr(sshd, "shell", str(shell))
+    count, dates, gate = tmp_path / "count", tmp_path / "dates", tmp_path / "gate"
+    command = f"{watch.counting(count, gate=gate)}; date +%s >{dates}"
+    job = launch("command", {"command": command}, [machine], actor="ada")
+    worker = start_worker(job)
+    watch.until(lambda: watch.lines(job) >= 10)
+    jumped.touch()
+    for file in watch.folder(job).iterdir():
+        then = file.stat().st_mtime + days * DAY
+        os.utime(file, (then, then))
+    worker.kill()
+    gate.touch()
+    watch.expire(job)
+    take_over(job)
+    watch.assert_whole(job, count, watch.written(), attempt=2)
+    assert abs(int(dates.read_text()) - time.time() - days * DAY) < 60

@@ -1,17 +1,13 @@
-"""A PostgreSQL that is killed and restarted under a job. Skipped where no PostgreSQL is installed."""
+"""A PostgreSQL that is killed and restarted under jobs, or that drops all connections."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import pwd
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -19,55 +15,30 @@ import pytest
 from django.conf import settings
 
 from tests.faults import watch
+from tests.postgres import Postgres
 from tests.sshd import Server
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("initdb") is None or shutil.which("pg_ctl") is None, reason="no PostgreSQL is installed here"
-)
+LINES = 60
 
 
-class Postgres:
-    """A cluster of the test's own. It refuses to run as root: where the tests do, it runs as ``postgres``."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-        shutil.chown(folder, self.user)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"postgresql://console@127.0.0.1:{self.port}/postgres"
-        self._do("initdb", "-D", f"{folder}/data", "-U", "console", "-A", "trust", "--no-sync")
-        self.start()
-
-    def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
-        self._do("pg_ctl", "start", "-w", "-D", f"{self.folder}/data", "-o", options, "-l", f"{self.folder}/log")
-
-    def kill(self) -> None:
-        """Every connection is dropped at once; nothing is written down first."""
-        self._do("pg_ctl", "stop", "-m", "immediate", "-D", f"{self.folder}/data")
-
-    def _do(self, *arguments: str) -> None:
-        user = self.user if os.getuid() == 0 else None
-        subprocess.run(arguments, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL)
-
-    def one(self, query: str) -> tuple:
-        with psycopg.connect(self.url) as link:
-            return link.execute(query).fetchone() or ()
+def killed_and_restarted(postgres: Postgres, gone: Callable[[], bool]) -> None:
+    postgres.kill()
+    watch.until(gone)
+    postgres.start()
 
 
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    folder = Path(tempfile.mkdtemp(prefix="console-postgres-"))
-    made = Postgres(folder)
-    yield made
-    made.kill()
-    shutil.rmtree(folder)
+def drops_its_connections(postgres: Postgres, gone: Callable[[], bool]) -> None:
+    # Again until it is felt: a connection that is idle at that moment is made anew without a word.
+    with psycopg.connect(postgres.url, autocommit=True) as link:
+        watch.until(lambda: bool(link.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid()"
+        )) and gone())  # fmt: skip
 
 
-def test_a_postgresql_that_is_killed_twice_and_restarted_costs_time_and_nothing_else(
-    postgres: Postgres, sshd: Server, tmp_path: Path
+@pytest.mark.parametrize("fault", [killed_and_restarted, drops_its_connections])
+def test_a_postgresql_that_fails_twice_costs_jobs_time_and_nothing_else(
+    postgres: Postgres, sshd: Server, tmp_path: Path, at_once: int, fault: Callable[..., None]
 ):
     environment = {
         **os.environ,
@@ -76,24 +47,30 @@ def test_a_postgresql_that_is_killed_twice_and_restarted_costs_time_and_nothing_
         "CONSOLE_VAR": str(settings.VAR_DIR),
         "CONSOLE_LEASE_SECONDS": "60",
     }
-    count, told = tmp_path / "count", tmp_path / "told"
-    given = [str(sshd.endpoint.port), sshd.endpoint.host_key or "", json.dumps({"command": watch.counting(count)})]
-    launched = [sys.executable, "-m", "tests.faults.launch", *given]
-    job = int(subprocess.run(launched, env=environment, check=True, stdout=subprocess.PIPE).stdout)
+    counts, told = [tmp_path / f"count-{number}" for number in range(at_once)], tmp_path / "told"
+
+    def elsewhere(*arguments: str) -> list[str]:
+        return [sys.executable, "-m", "tests.faults.elsewhere", *arguments]
+
+    commands = [watch.counting(count, LINES) for count in counts]
+    launched = elsewhere("launch", str(sshd.endpoint.port), sshd.endpoint.host_key or "", *commands)
+    subprocess.run(launched, env=environment, check=True)
     with told.open("wb") as errors:
-        command = [sys.executable, "-m", "tests.faults.worker", str(job), "tests.command_kind:Command"]
-        worker = subprocess.Popen(command, env=environment, stderr=errors)
-    for lines in (1, 200):
-        watch.until(lambda lines=lines: postgres.one("SELECT log_length FROM jobs_job")[0] >= lines)
-        before = told.read_bytes().count(b"the database is away")
-        postgres.kill()
-        watch.until(lambda before=before: told.read_bytes().count(b"the database is away") > before)
-        postgres.start()
-    assert worker.wait(watch.SECONDS) == 0
-    state, attempt, traceback = postgres.one("SELECT state, attempt, traceback FROM jobs_job")
-    assert (state, attempt) == ("succeeded", 1), traceback
-    assert count.read_text() == "started\n"
-    (log,) = postgres.one("SELECT string_agg(data, ''::bytea ORDER BY position) FROM jobs_logchunk")
-    assert bytes(log) == watch.written()
-    (sha256,) = postgres.one("SELECT log_sha256 FROM jobs_jobstep WHERE key = 'first'")
-    assert sha256 == hashlib.sha256(watch.written()).hexdigest()
+        worker = subprocess.Popen(elsewhere("work"), env=environment, stderr=errors)
+
+    def stored() -> int:
+        return postgres.one("SELECT sum(log_length) FROM jobs_job")[0]
+
+    def away() -> int:
+        return told.read_bytes().count(b"the database is away")
+
+    for size in (1, len(watch.written(LINES)) * at_once // 2):
+        watch.until(lambda size=size: stored() >= size)
+        before = away()
+        fault(postgres, lambda before=before: away() > before)
+    assert worker.wait(watch.SECONDS) == 0, told.read_text()
+    looked = subprocess.run(elsewhere("look"), env=environment, check=True, stdout=subprocess.PIPE).stdout
+    whole = hashlib.sha256(watch.written(LINES)).hexdigest()
+    right = {"state": "succeeded", "attempt": 1, "said": {}, "lines": LINES, "sha256": whole, "step": whole}
+    assert [job for job in json.loads(looked) if job != right] == []
+    assert [count.read_text() for count in counts] == ["started\n"] * at_once

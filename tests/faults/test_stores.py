@@ -10,10 +10,10 @@ from django.conf import settings
 from django.db import connection
 
 from hardware.inventory.models import Machine
-from jobs.dispatch import reconcile
+from jobs.reconciler import reconcile
 from jobs.services import launch
 from tests.faults import watch
-from tests.faults.test_worker_death import start_worker
+from tests.faults.processes import start_worker
 from tests.redis_server import Redis
 from tests.worker import took
 
@@ -23,8 +23,7 @@ def test_a_database_that_is_locked_for_longer_than_anyone_waits_costs_time_and_n
 ):
     count, told = tmp_path / "count", tmp_path / "told"
     job = launch("command", {"command": watch.counting(count)}, [machine], actor="ada")
-    with told.open("wb") as errors:
-        worker = start_worker(job, stderr=errors, BUSY_SECONDS="0.2", LEASE_SECONDS="60")
+    worker = start_worker(job, said=told, BUSY_SECONDS=0.2, LEASE_SECONDS=60)
     moments = [
         lambda: watch.first(job).boot_id,
         lambda: watch.lines(job) >= 10,
@@ -66,6 +65,7 @@ def test_a_redis_that_is_killed_and_comes_back_empty_costs_a_running_job_nothing
     (other,) = made
     with redis.Redis.from_url(settings.REDIS_URL) as empty:
         assert empty.llen("machines") == 0
-        assert reconcile() == [other.pk] and empty.llen("machines") == 1
+        assert reconcile() == [other.pk]
+        watch.until(lambda: empty.llen("machines") == 1)
     assert took(other)
     watch.assert_whole(other, other_count, watch.written(1), attempt=1)

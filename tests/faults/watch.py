@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +16,10 @@ from django.conf import settings
 from hardware.ssh.supervisor import RUNS_DIR
 from jobs.models import Job, JobStep
 from jobs.states import JobState
+from tests.faults.processes import Process
 from tests.worker import log_of
 
-SECONDS = 60
+SECONDS = 120
 
 
 def until(moment: Callable[[], object], seconds: float = SECONDS) -> None:
@@ -73,17 +75,43 @@ def is_locked() -> bool:
     return False
 
 
+def stop(process: Process) -> None:
+    """Stop a worker's process where it is, but not in the midst of a write: that would hold up its successor."""
+    with database_locked():
+        process.send_signal(signal.SIGSTOP)
+        # A signal is sent, not yet obeyed: each thread stops when it next leaves the kernel.
+        until(lambda: all(state(task) == "T" for task in Path(f"/proc/{process.pid}/task").iterdir()))
+
+
+def state(task: Path) -> str:
+    """What a thread does, by the letter of proc(5): T for one that is stopped."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
+
+
+def lives(pid: str) -> bool:
+    """Whether a process runs; one that has ended but was not reaped yet has no command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
 def expire(job: Job) -> None:
     """The lease of a worker that is dead runs out now."""
     Job.objects.filter(pk=job.pk).update(lease_until="2000-01-01T00:00Z")
 
 
-def counting(count: Path, number: int = 60) -> str:
-    """A command that notes each of its starts in ``count`` and writes ``number`` lines, some a second."""
-    return f"echo started >>{count}; i=0; while [ $i -lt {number} ]; do i=$((i+1)); echo line $i; sleep 0.01; done"
+def counting(count: Path, number: int = 30, pause: float = 0.01, gate: Path | None = None) -> str:
+    """A command that notes each of its starts in ``count`` and writes ``number`` lines, ``pause`` seconds apart.
+
+    With ``gate`` it stands before line 20 until there is that file.
+    """
+    wait = f"if [ $i = 20 ]; then until [ -e {gate} ]; do sleep 0.02; done; fi; " if gate else ""
+    body = f"i=$((i+1)); {wait}echo line $i; sleep {pause}"
+    return f"echo started >>{count}; i=0; while [ $i -lt {number} ]; do {body}; done"
 
 
-def written(number: int = 60) -> bytes:
+def written(number: int = 30) -> bytes:
     """What ``counting`` writes."""
     return "".join(f"line {i}\n" for i in range(1, number + 1)).encode()
 

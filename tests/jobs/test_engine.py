@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
 
 from console.audit.models import AuditEvent
 from hardware.inventory.models import Credential
+from jobs import runner
+from jobs.checkpoints import end
+from jobs.control import cancel
 from jobs.failures import LeaseLost, PlanRefused
-from jobs.leases import claim
-from jobs.logbook import append, replay
+from jobs.leases import claim, give_up_leases, renew
+from jobs.logs.logbook import append
+from jobs.logs.reading import read
 from jobs.models import Job, MachineLock
-from jobs.services import cancel, launch, plan
+from jobs.services import launch, plan
 from jobs.states import JobState
 from tests.worker import log_of, took, work
 
@@ -23,8 +29,8 @@ def test_a_job_runs_its_steps_in_order_and_keeps_its_whole_log(machine):
     work(job)
     assert job.state == JobState.SUCCEEDED, job.failure
     assert log_of(job) == b"one\ntwo\n"
-    assert [c.position for c in replay(job.pk, 0)] == [0, 4] and job.log_length == 8
-    assert [c.position for c in replay(job.pk, 4)] == [4]
+    assert [c.position for c in read(job.pk, 0)] == [0, 4] and job.log_length == 8
+    assert [c.position for c in read(job.pk, 4)] == [4]
     assert list(job.steps.values_list("state", "exit_status")) == [("succeeded", 0)] * 2
 
 
@@ -59,6 +65,17 @@ def test_a_second_job_on_a_machine_waits_and_says_for_which(machine, second):
     took(one, "w3")
     took(other, "w2")
     assert (one.state, other.state) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
+
+
+def test_a_write_that_a_worker_had_under_way_when_it_left_does_not_make_its_lease_last_again(machine):
+    job = launch("command", {"command": "true"}, [machine], actor="ada")
+    lease = claim(job.pk, "w1")
+    assert lease is not None
+    give_up_leases("w1")
+    assert renew("w1", [lease]) == {}
+    with pytest.raises(LeaseLost):
+        append(lease, job.steps.first(), "run:x", 0, b"late")
+    assert claim(job.pk, "w2") is not None
 
 
 def test_a_stale_worker_writes_nothing(machine):
@@ -152,3 +169,18 @@ def test_a_secret_is_not_readable_in_the_database(machine):
         cursor.execute("SELECT password FROM inventory_credential")
         (stored,) = cursor.fetchone()
     assert Credential.objects.get().password not in stored
+
+
+def test_a_beat_that_comes_as_a_job_ends_does_not_make_it_somebody_elses(machine, monkeypatch: pytest.MonkeyPatch):
+    stored = runner.write
+
+    async def told_late(call: Any, *arguments: Any, **named: Any) -> Any:
+        """The end is in the database; the loop has much to do before it hears of it."""
+        result = await stored(call, *arguments, **named)
+        await asyncio.sleep(0.1 if call is end else 0)
+        return result
+
+    monkeypatch.setattr("jobs.runner.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("jobs.runner.write", told_late)
+    job = launch("command", {"command": "true"}, [machine], actor="ada")
+    assert took(job) and job.state == JobState.SUCCEEDED

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -14,14 +13,15 @@ from rest_framework import serializers
 
 from console.audit.models import AuditEvent
 from jobs import registry
+from jobs.control import cancel
 from jobs.depot.models import Artifact
 from jobs.depot.services import ingest
 from jobs.kind import DepotView, Kind, Target
 from jobs.models import Job
 from jobs.plan import Lane, LocalCommand, Plan, Product, Stage, Step
-from jobs.services import cancel, launch
+from jobs.services import launch
 from jobs.states import JobState
-from tests.faults.test_worker_death import start_worker, take_over
+from tests.faults.processes import start_worker, take_over
 from tests.worker import log_of, work
 
 COPY = """
@@ -142,11 +142,10 @@ shutil.copyfile("in.txt", "out.txt"); open("out.txt", "a").write("!")
 print("{{}}")
 """
     job = launch("local", {"code": code, "input": given.pk}, [], actor="ada")
-    worker = start_worker(job, "tests.jobs.test_local_steps:Local", DEPOT=str(settings.DEPOT_DIR))
+    worker = start_worker(job, "tests.jobs.test_local_steps:Local")
     while not pids.exists() or not log_of(job):
         time.sleep(0.05)
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
+    worker.kill()
     take_over(job)
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2), job.failure
     first, second = pids.read_text().split()

@@ -1,7 +1,44 @@
-"""What is read off a machine: ``PROBE`` is sent, ``read`` turns its output into ``Facts``. No Django here."""
+"""What is read off a machine: ``PROBE`` is sent, ``read`` turns its output into ``Facts``. No Django here.
 
-from hardware.inventory.facts.probe import PROBE
-from hardware.inventory.facts.reading import read
-from hardware.inventory.facts.records import Cpu, Facts, Filesystem, Nic, Npu, Package, Raid
+``LOOK`` asks only who holds which NPU, and ``read_held`` reads that.
+"""
 
-__all__ = ["PROBE", "Cpu", "Facts", "Filesystem", "Nic", "Npu", "Package", "Raid", "read"]
+from hardware.inventory.facts.holders import held
+from hardware.inventory.facts.probe import LOOK, PROBE
+from hardware.inventory.facts.reading import read, read_held
+from hardware.inventory.facts.records import (
+    Container,
+    Cpu,
+    Disk,
+    Facts,
+    Filesystem,
+    Holder,
+    MindSpore,
+    Nic,
+    Npu,
+    NpuPort,
+    Package,
+    Raid,
+    Topology,
+)
+
+__all__ = [
+    "LOOK",
+    "PROBE",
+    "Container",
+    "Cpu",
+    "Disk",
+    "Facts",
+    "Filesystem",
+    "Holder",
+    "MindSpore",
+    "Nic",
+    "Npu",
+    "NpuPort",
+    "Package",
+    "Raid",
+    "Topology",
+    "held",
+    "read",
+    "read_held",
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.simulator.cann import refusals
+from hardware.simulator.cann.aipp import insert_aipp
 from hardware.simulator.cann.om import write_om
 from hardware.simulator.cann.operators import OPSETS, SOC_VERSIONS, SUPPORTED
 from hardware.simulator.cann.refusals import RUN_FAILED, AtcRefused
@@ -114,6 +115,9 @@ def _convert(flags: dict[str, str], arguments: list[str]) -> None:
         raise refusals.invalid("--output", flags["output"], f"Path[{output.parent}] does not exist.")
     print("...", flush=True)
     time.sleep(SECONDS)
+    if kind == "1" and model.suffix == ".air":
+        _convert_air(flags, model, output, arguments)
+        return
     if kind != "5":
         raise refusals.inner(
             f"Parse model file:{model} failed: it is no model of framework {kind}.",
@@ -121,7 +125,21 @@ def _convert(flags: dict[str, str], arguments: list[str]) -> None:
         )
     body = model.read_bytes()
     inputs = _check_model(flags, model, body)
+    if flags.get("insert_op_conf"):
+        insert_aipp(Path(flags["insert_op_conf"]), inputs)
     write_om(output, body, flags["soc_version"], inputs, arguments)
+
+
+def _convert_air(flags: dict[str, str], model: Path, output: Path, arguments: list[str]) -> None:
+    """An AIR has its shapes in it: --input_shape is ignored. What it holds is not looked into, but that it is one."""
+    body = model.read_bytes()
+    # GE's own message of a model begins with its name, the first field.
+    if body[:1] != b"\x0a":
+        raise refusals.inner(
+            f"Load model from file[{model}] failed, not valid.[FUNC:LoadFromFile][FILE:model.cc]",
+            "[Parse][Model] failed.[FUNC:ParseGraph][FILE:omg.cc]",
+        )
+    write_om(output, body, flags["soc_version"], [], arguments)
 
 
 def _check_values(flags: dict[str, str], kind: str) -> None:
@@ -147,10 +165,19 @@ def _check_values(flags: dict[str, str], kind: str) -> None:
             raise refusals.invalid(f"--{name}", flags[name], f"The value must be one of {', '.join(known)}.")
     if sum(1 for name in _DYNAMIC if flags.get(name)) > 1:
         raise refusals.exclusive()
+    if flags.get("insert_op_conf") and flags.get("dynamic_dims"):
+        raise refusals.both("insert_op_conf", "dynamic_dims")
+    if flags.get("output_type", "FP32").split(":")[-1] not in ("FP32", "FP16", "UINT8", "INT8"):
+        raise refusals.no_such_value("output_type", flags["output_type"])
     if flags.get("dynamic_batch_size"):
         sizes = flags["dynamic_batch_size"].split(",")
         if not all(size.isdigit() and 1 <= int(size) <= 2048 for size in sizes) or not 2 <= len(sizes) <= 100:
             raise refusals.no_such_value("dynamic_batch_size", flags["dynamic_batch_size"])
+    for name, width in (("dynamic_image_size", 2), ("dynamic_dims", flags.get("input_shape", "").count("-1"))):
+        profiles = [profile.split(",") for profile in flags.get(name, "").split(";") if profile]
+        good = 2 <= len(profiles) <= 100 and all(len(one) == width and "".join(one).isdigit() for one in profiles)
+        if flags.get(name) and not good:
+            raise refusals.no_such_value(name, flags[name])
 
 
 def _check_model(flags: dict[str, str], path: Path, body: bytes) -> list[dict[str, Any]]:

@@ -45,6 +45,8 @@ def assemble(container: Container) -> None:
         _show(Path("/etc", name), root / "etc" / name)
     if container.host_interpreter:
         _interpreter(root)
+    # Its faults reach what runs in a container, too.
+    _show(Path("/usr/local/simulated"), root / "usr/local/simulated")
     for source, target, mode in container.volumes:
         _volume(root, Path(source), target, mode)
 

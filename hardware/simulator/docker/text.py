@@ -156,6 +156,7 @@ def inspect_container(container: Container) -> dict[str, Any]:
             "RestartPolicy": {"Name": name, "MaximumRetryCount": int(most or 0)},
             "AutoRemove": container.auto_remove,
             "Privileged": container.privileged,
+            "Runtime": "runc",
             "Devices": [
                 {"PathOnHost": host, "PathInContainer": inside, "CgroupPermissions": "rwm"}
                 for host, inside in container.nodes

@@ -43,7 +43,7 @@ HOME_=$path/ascend-toolkit
 PLACE=$HOME_/$VERSION
 if [ $mode = --uninstall ]; then
   [ -d "$PLACE" ] || refuse "ERR_NO:0x0080;ERR_DES:Ascend-cann-toolkit_${VERSION} is not installed in $path."
-  rm -rf "$HOME_" /etc/Ascend/ascend_cann_install.info /usr/local/bin/converter_lite
+  rm -rf "$HOME_" /etc/Ascend/ascend_cann_install.info /usr/local/mindspore-lite-2.4.10-linux-@ARCH@
   say INFO "Ascend-cann-toolkit_${VERSION}_linux-@ARCH@ uninstall success."
   finish 0
 fi
@@ -63,8 +63,12 @@ if ! payload >"$PLACE/@ARCH@-linux/lib64/libascendcl.so"; then
 fi
 ln -sfn "$VERSION" "$HOME_/latest"
 ln -sf $SIMULATED/software/atc "$PLACE/bin/atc"
-# The real one comes with MindSpore Lite, for which there is no package here.
-ln -sf $SIMULATED/software/converter_lite /usr/local/bin/converter_lite
+ln -sf $SIMULATED/software/msprof "$PLACE/bin/msprof"
+# The real one comes with MindSpore Lite, an archive that is unpacked: it lies here as if somebody had.
+LITE=/usr/local/mindspore-lite-2.4.10-linux-@ARCH@/tools/converter/converter
+mkdir -p "$LITE"
+printf '#!/bin/sh\nexec %s "$@"\n' $SIMULATED/software/converter_lite >"$LITE/converter_lite"
+chmod 755 "$LITE/converter_lite"
 cat >"$PLACE/@ARCH@-linux/ascend_toolkit_install.info" <<EOF
 @VERSION_INFO@
 path=$PLACE/@ARCH@-linux

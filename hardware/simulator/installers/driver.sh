@@ -95,6 +95,7 @@ fi
 
 take
 occupied() {
+  [ -z "$(find /proc/[0-9]*/fd -maxdepth 1 -lname '/dev/davinci*' 2>/dev/null)" ] || return 0
   for file in /var/lib/docker/containers/*.json; do
     [ -f "$file" ] || continue
     said=$(tr -d ' \n' <"$file")

@@ -31,10 +31,12 @@ stamp() { date '+%Y-%m-%d %H:%M:%S'; }
 
 # say LEVEL TEXT: to the terminal and, without colours, to the log.
 say() {
-  echo "[$COMPONENT] [$(stamp)] [$1]$2"
-  note "$1" "$2"
+  now=$(stamp)
+  echo "[$COMPONENT] [$now] [$1]$2"
+  note "$1" "$2" "$now"
 }
-note() { echo "[$COMPONENT] [$(stamp)] [$1]$2" | sed 's/\x1b\[[0-9;]*m//g' >>"$LOG"; }
+# note LEVEL TEXT [TIME]: to the log alone.
+note() { echo "[$COMPONENT] [${3:-$(stamp)}] [$1]$2" | sed 's/\x1b\[[0-9;]*m//g' >>"$LOG"; }
 
 begin() {
   mkdir -p "$LOGS" && chmod 750 "$LOGS"

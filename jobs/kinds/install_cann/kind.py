@@ -10,13 +10,17 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from hardware.inventory.preflight import Check, Need, evaluate
+from hardware.inventory.preflight import Need
+from hardware.inventory.preflight.versions import key
+from jobs import cann as places
+from jobs.depot.contents import part_of, parts
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import DepotView, Kind, Target
 from jobs.packages import FOLDER, send_step
 from jobs.plan import Lane, Plan, ReadFacts, RunCommand, Stage, Step
 
 GIB = 1024**3
+LOGS = "/var/log/ascend_seclog"
 
 
 class Params(serializers.Serializer[Any]):
@@ -30,9 +34,16 @@ class InstallCann(Kind):
     artifacts = {"cann": "cann"}
     Params = Params
 
-    def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
-        # FACTS section 4: more than 10 GB free.
-        return evaluate(target.require_facts(), Need(npus=True, free={"/usr/local/Ascend": 10 * GIB, FOLDER: GIB}))
+    def need(self, params: dict[str, Any], depot: DepotView) -> Need:
+        cann = depot.get(params["cann"], "cann")
+        return Need(
+            architecture=str(cann.meta.get("architecture", "aarch64")),
+            npus=True,
+            # FACTS section 4: more than 10 GB free.
+            free={"/usr/local/Ascend": 10 * GIB, FOLDER: GIB + cann.size},
+            installs=(part_of(cann),),
+            depot=parts(depot),
+        )
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         cann = depot.get(params["cann"], "cann")
@@ -52,7 +63,7 @@ class InstallCann(Kind):
                     target.name,
                     [
                         send_step("send-cann", cann, 0o755),
-                        Step("cann", "Install CANN", RunCommand(command, timeout_s=3600)),
+                        Step("cann", "Install CANN", RunCommand(command, timeout_s=3600, writes=_writes(cann.version))),
                         Step("verify", f"CANN {cann.version} is there", ReadFacts({"cann": cann.version})),
                     ],
                 )
@@ -69,3 +80,10 @@ class InstallCann(Kind):
             f"{step.title} ended with exit code {exit_status}: {said or 'it said nothing of success'}.",
             "Read /var/log/ascend_seclog/ascend_toolkit_install.log on the machine.",
         )
+
+
+def _writes(version: str) -> list[str]:
+    """Since 8.5 a version lies in a folder of its own, which ``cann`` leads to."""
+    if key(version) < key("8.5.rc1"):
+        return [places.OLD_FOLDER, LOGS]
+    return [f"{places.FOLDER}-{version}", places.FOLDER, LOGS]

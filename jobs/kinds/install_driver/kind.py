@@ -13,7 +13,10 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from hardware.inventory.preflight import Check, Need, evaluate
+from hardware.inventory.preflight import Claim, Need
+from jobs.collision import first_step
+from jobs.depot.contents import part_of, parts
+from jobs.driver_user import create_user
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import ArtifactRef, DepotView, Kind, Target
 from jobs.packages import FOLDER, send_step
@@ -21,11 +24,8 @@ from jobs.plan import Lane, Plan, ReadFacts, Reboot, RunCommand, Stage, Step
 
 GIB = 1024**3
 
-USER = (
-    "getent group HwHiAiUser >/dev/null || groupadd HwHiAiUser; "
-    "id HwHiAiUser >/dev/null 2>&1 || "
-    "useradd -g HwHiAiUser -d /home/HwHiAiUser -m HwHiAiUser -s /bin/bash; id HwHiAiUser"
-)
+DRIVER_FILES = ["/usr/local/Ascend/driver", "/lib/modules", "/etc/ascend_install.info", "/var/log/ascend_seclog"]
+FIRMWARE_FILES = ["/usr/local/Ascend/firmware", "/etc/ascend_install.info", "/var/log/ascend_seclog"]
 
 # What the installer prints (driver-messages) -> what to do.
 _MENDS = (
@@ -60,14 +60,21 @@ class InstallDriver(Kind):
     artifacts = {"driver": "driver", "firmware": "firmware"}
     Params = Params
 
-    def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
-        need = Need(
+    def claim(self, params: dict[str, Any], target: Target) -> Claim:
+        return Claim(driver=True)
+
+    def need(self, params: dict[str, Any], depot: DepotView) -> Need:
+        driver, firmware = depot.get(params["driver"], "driver"), depot.get(params["firmware"], "firmware")
+        return Need(
+            architecture=str(driver.meta.get("architecture", "aarch64")),
             packages=("dkms", "gcc", "make"),
             kernel_headers=True,
-            free={"/usr/local/Ascend": 2 * GIB, FOLDER: GIB},
+            free={"/usr/local/Ascend": 2 * GIB, FOLDER: GIB + driver.size + firmware.size},
             replaces_driver=True,
+            driver_tools=True,
+            installs=(part_of(driver), part_of(firmware)),
+            depot=parts(depot),
         )
-        return evaluate(target.require_facts(), need)
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         driver = depot.get(params["driver"], "driver")
@@ -89,17 +96,18 @@ class InstallDriver(Kind):
                 "driver",
             )
         installs = [
-            Step("driver", "Install driver", _install(driver, "--full --install-for-all")),
-            Step("firmware", "Install firmware", _install(firmware, "--full")),
+            Step("driver", "Install driver", _install(driver, "--full --install-for-all", DRIVER_FILES)),
+            Step("firmware", "Install firmware", _install(firmware, "--full", FIRMWARE_FILES)),
         ]
         if facts.driver is not None:
             installs.reverse()
         return Lane(
             target.name,
             [
+                first_step(Claim(driver=True)),
                 send_step("send-driver", driver, 0o755),
                 send_step("send-firmware", firmware, 0o755),
-                Step("user", "Create user HwHiAiUser", RunCommand(USER, timeout_s=60, repeatable=True)),
+                create_user(),
                 *installs,
                 Step("reboot", "Restart, if the installer asks for it", Reboot(only_if="reboot_needed")),
                 Step("verify", f"npu-smi lists {chips} healthy NPUs", ReadFacts({"npus": chips})),
@@ -127,6 +135,7 @@ class InstallDriver(Kind):
         )
 
 
-def _install(artifact: ArtifactRef, options: str) -> RunCommand:
+def _install(artifact: ArtifactRef, options: str, writes: list[str]) -> RunCommand:
     # Not repeatable: whether a half-done installation may be done over is for a person to say.
-    return RunCommand(f"cd {FOLDER} && ./{shlex.quote(artifact.name)} {options} --quiet", timeout_s=1800)
+    command = f"cd {FOLDER} && ./{shlex.quote(artifact.name)} {options} --quiet"
+    return RunCommand(command, timeout_s=1800, writes=writes)

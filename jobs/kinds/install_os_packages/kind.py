@@ -36,7 +36,9 @@ class InstallOsPackages(Kind):
             sends = [
                 send_step(f"send-{name}", artifact) for name, artifact in zip(params["packages"], chosen, strict=True)
             ]
-            install = RunCommand(f"rpm -Uvh --replacepkgs {files}", timeout_s=900)
+            # Which files those are, only the packages know.
+            writes = ["/var/lib/rpm", *(f"what {artifact.name} holds" for artifact in chosen)]
+            install = RunCommand(f"rpm -Uvh --replacepkgs {files}", timeout_s=900, writes=writes)
             lanes.append(
                 Lane(
                     target.name,

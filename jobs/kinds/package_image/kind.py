@@ -30,6 +30,15 @@ class PackageImage(Kind):
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         model = depot.get(params["model"], "model")
+        form = str(model.meta.get("format", "onnx"))
+        if form not in ("onnx", "om") or model.meta.get("dynamic"):
+            what = "an OM of several shapes" if form == "om" else f"no ONNX and no OM but {form}"
+            raise PlanRefused(
+                "model-not-served",
+                f"{model.name} is {what}, which the console's own engine does not serve.",
+                "Choose an ONNX, or an OM of one shape.",
+                "model",
+            )
         base = depot.get(params["base"], "base-image")
         profile = depot.by_sha256(str(model.meta.get("profile", "")))
         if profile is None:
@@ -40,13 +49,17 @@ class PackageImage(Kind):
                 "model",
             )
         name, tag = params["name"], params["tag"]
-        file = f"model.{model.meta.get('format', 'onnx')}"
+        file = f"model.{form}"
         arguments = [
             "python", "-m", "jobs.kinds.package_image", "--base", "base.tar", "--model", file,
             "--profile", "profile.json", "--name", name, "--tag", tag, "--output", "image.tar",
         ]  # fmt: skip
         inputs = {"base.tar": base.sha256, file: model.sha256, "profile.json": profile.sha256}
         meta: dict[str, Any] = {"image": f"{name}:{tag}", "model": model.sha256, "base": base.sha256}
+        # What compatibility is judged by: the base's CANN and engine, and the chip that the model is for.
+        meta |= {key: base.meta[key] for key in ("cann", "engine", "chips") if base.meta.get(key)}
+        if model.meta.get("soc_version"):
+            meta["soc_version"] = model.meta["soc_version"]
         if base.meta.get("simulated") or model.meta.get("simulated"):
             meta["simulated"] = True
         product = Product("image.tar", "image", f"{name.replace('/', '-')}-{tag}.tar", version=tag, meta=meta)

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from hardware.inventory.preflight import Check, Need, evaluate
+from hardware.inventory.preflight import Claim, Need
+from jobs.collision import first_step
+from jobs.depot.contents import image_of, parts
 from jobs.failures import PlanRefused
 from jobs.kind import DepotView, Kind, Target
-from jobs.plan import Lane, Plan, Request, RunCommand, SendArtifact, Stage, Step
+from jobs.plan import Lane, Plan, RunCommand, SendArtifact, Stage, Step
+from jobs.rollout import container
+from jobs.rollout.container import DOCKER, again
 from jobs.rollout.models import Deployment, Release
 from jobs.rollout.services import KIND, set_deployment
 
@@ -26,17 +30,6 @@ if TYPE_CHECKING:
 
 FOLDER = "/var/tmp/ascend-console/images"
 GIB = 1024**3
-HEALTHY_WITHIN_S = 120
-
-# FACTS section 6: what a container of an Ascend 910 needs besides its /dev/davinciN.
-_DEVICES = ("/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc")
-_VOLUMES = (
-    "/usr/local/dcmi",
-    "/usr/local/bin/npu-smi",
-    "/usr/local/Ascend/driver/lib64/",
-    "/usr/local/Ascend/driver/version.info",
-    "/etc/ascend_install.info",
-)
 
 
 class Params(serializers.Serializer[Any]):
@@ -55,25 +48,38 @@ class Rollout(Kind):
             return None
         return [(str(r.pk), f"{r}, {r.image.name}") for r in Release.objects.select_related("image")[:200]]
 
-    def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:
-        return evaluate(
-            target.require_facts(), Need(npus=True, docker=True, free={FOLDER: 2 * GIB, "/var/lib/docker": 2 * GIB})
+    def claim(self, params: dict[str, Any], target: Target) -> Claim:
+        return self.claims(params, [target])[target.name]
+
+    def claims(self, params: dict[str, Any], targets: Sequence[Target]) -> dict[str, Claim]:
+        release, before = _release(params["release"]), _serving(targets)
+        replaced = {name: there.release for name, there in before.items()}
+        return {target.name: _claim(release, replaced.get(target.name)) for target in targets}
+
+    def need(self, params: dict[str, Any], depot: DepotView) -> Need:
+        image = _release(params["release"]).image.ref()
+        # The archive, what docker unpacks of it, and the weights in memory while they are loaded.
+        room = GIB + image.size
+        return Need(
+            npus=True,
+            docker=True,
+            free={FOLDER: GIB + room, DOCKER: GIB + 2 * room},
+            memory=GIB + room,
+            image=image_of(image),
+            depot=parts(depot),
         )
 
     def plan(self, params: dict[str, Any], targets: Sequence[Target], depot: DepotView) -> Plan:
         release = _release(params["release"])
-        names = [target.name for target in targets]
-        before = {
-            deployment.machine.name: deployment.release
-            for deployment in Deployment.objects.filter(machine__name__in=names).select_related("machine", "release")
-        }
+        before = _serving(targets)
         lanes = [self._lane(target, release, before.get(target.name)) for target in targets]
         size = params["batch_size"]
         batches = [lanes[start : start + size] for start in range(0, len(lanes), size)]
         stages = [Stage(f"Batch {number} of {len(batches)}", batch) for number, batch in enumerate(batches, 1)]
         return Plan(stages, [f"Release {release}"])
 
-    def _lane(self, target: Target, release: Release, before: Release | None) -> Lane:
+    def _lane(self, target: Target, release: Release, there: Deployment | None) -> Lane:
+        before = there.release if there is not None else None
         facts = target.require_facts()
         missing = [f"/dev/davinci{n}" for n in release.devices if f"/dev/davinci{n}" not in facts.davinci_nodes]
         if missing:
@@ -85,23 +91,26 @@ class Rollout(Kind):
             )
         image = release.image
         archive = f"{FOLDER}/{image.sha256[:16]}.tar"
+        load = RunCommand(f"docker load -i {archive}", 1800, repeatable=True, writes=[DOCKER])
         steps = [
+            first_step(_claim(release, before)),
             Step("send", f"Send {image.name}", SendArtifact(image.sha256, image.name, image.size, archive)),
-            Step("load", "Load the image", RunCommand(f"docker load -i {archive}", 1800, repeatable=True)),
+            Step("load", "Load the image", load),
         ]
-        undo = [Step("remove", f"Remove {release}", _again(f"docker rm -f {release.container}"))]
+        undo = [Step("remove", f"Remove {release}", again(f"docker rm -f {release.container}"))]
+        parameters = there.parameters if there is not None and before == release else release.parameters
         # The same release again is a restart of its container: there is nothing else to go back to.
         if before is not None and before != release:
-            steps.append(Step("stop", f"Stop {before}", _again(f"docker stop -t 30 {before.container}")))
+            steps.append(Step("stop", f"Stop {before}", container.stop(before)))
             undo += [
-                Step("restore", f"Start {before} again", _again(f"docker start {before.container}")),
-                Step("restored", f"{before} is healthy again", _health(before)),
+                Step("restore", f"Start {before} again", again(f"docker start {before.container}")),
+                Step("restored", f"{before} is healthy again", container.health(before)),
             ]
         steps += [
-            Step("start", f"Start {release}", _again(_start(release))),
-            Step("health", f"{release} is healthy", _health(release)),
-            Step("smoke", "It answers the smoke question", _smoke(release)),
-            Step("clean", "Remove the archive", _again(f"rm -f -- {archive}")),
+            Step("start", f"Start {release}", container.start(release, parameters)),
+            Step("health", f"{release} is healthy", container.health(release)),
+            Step("smoke", "It answers the smoke question", container.smoke(release)),
+            Step("clean", "Remove the archive", again(f"rm -f -- {archive}", archive)),
         ]
         return Lane(target.name, steps, undo)
 
@@ -131,32 +140,14 @@ def _release(release_id: int) -> Release:
     return found
 
 
-def _again(command: str) -> RunCommand:
-    return RunCommand(command, timeout_s=300, repeatable=True)
+def _serving(targets: Sequence[Target]) -> dict[str, Deployment]:
+    """What each machine serves now."""
+    names = [target.name for target in targets]
+    there = Deployment.objects.filter(machine__name__in=names).select_related("machine", "release")
+    return {deployment.machine.name: deployment for deployment in there}
 
 
-def _start(release: Release) -> str:
-    """Whatever is left of an earlier try under this name goes first, so that the step may be done again."""
-    name = release.container
-    devices = [f"--device /dev/davinci{number}" for number in release.devices]
-    devices += [f"--device {node}" for node in _DEVICES]
-    volumes = [f"-v {path}:{path}:ro" for path in _VOLUMES]
-    options = [
-        f"--name {name}", "--restart unless-stopped", "--network host", "--shm-size=1g", *devices, *volumes,
-        f"-e CONSOLE_RELEASE={release}",
-    ]  # fmt: skip
-    image = release.image.meta["image"]
-    return (
-        f"docker rm -f {name} >/dev/null 2>&1; "
-        f"docker run -d {' '.join(options)} {image} --port {release.port} --device {release.devices[0]}"
-    )
-
-
-def _health(release: Release) -> Request:
-    expect = {"status": "ok", "release": str(release)}
-    return Request("GET", release.port, "/healthz", None, expect, HEALTHY_WITHIN_S)
-
-
-def _smoke(release: Release) -> Request:
-    body = {"texts": [release.smoke_text]}
-    return Request("POST", release.port, "/v1/classify", body, {"results.0.label": release.smoke_label}, 30)
+def _claim(release: Release, before: Release | None) -> Claim:
+    """The release's NPUs; what the machine serves now, and this release itself, make room for it."""
+    replaces = {release.container} | ({before.container} if before else set())
+    return Claim(tuple(release.devices), replaces=tuple(sorted(replaces)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,8 @@ def test_a_package_that_was_damaged_in_the_depot_never_gets_onto_a_machine(clien
     assert job["state"] == "failed"
     assert_clear(job["failure"], "transfer-corrupt", MACHINE, "SHA-256")
     steps = client.get(f"/jobs/{job['id']}/steps/").json()
-    assert [step["state"] for step in steps] == ["failed"] + ["pending"] * (len(steps) - 1)
+    # Before the transfer the machine only says that nobody holds its NPUs.
+    assert [step["state"] for step in steps] == ["succeeded", "failed"] + ["pending"] * (len(steps) - 2)
     sent = fleet.disk(MACHINE) / PACKAGES
     assert not sent.exists() or not list(sent.glob("*driver*"))
 
@@ -229,6 +231,79 @@ def test_the_same_model_with_the_machines_own_chip_is_converted(client, with_can
     assert job["state"] == "succeeded", job["failure"]
     made = Artifact.objects.get(name="relu.om")
     assert made.meta["simulated"] and made.meta["soc_version"] == "Ascend910A"
+
+
+def test_the_same_conversion_again_is_the_stored_one_and_touches_no_machine(client, with_cann: Fleet, onnx: int):
+    profiles = {"dynamic_batch_size": "1,2,4", "precision_mode": "force_fp16", "output_type": "FP32"}
+    params = {"to": "om", "name": "several", "model": onnx, **profiles}
+    first = run(client, "convert", params)
+    assert first["state"] == "succeeded", first["failure"]
+    made = Artifact.objects.get(name="several.om")
+    assert (made.meta["input_shape"], made.meta["dynamic"]) == ("x:-1,8", "dynamic_batch_size=1,2,4")
+    said = made.meta["provenance"]
+    assert (said["job"], said["machine"], said["toolkit"]) == (first["id"], MACHINE, "CANN 8.0.0")
+    assert said["inputs"] == {"model": Artifact.objects.get(pk=onnx).sha256}
+    again = run(client, "convert", {**params, "name": "another-name"})
+    assert again["state"] == "succeeded", again["failure"]
+    assert again["result"]["artifacts"] == first["result"]["artifacts"]
+    assert not Job.objects.get(pk=again["id"]).mutates
+    (step,) = client.get(f"/jobs/{again['id']}/steps/").json()
+    assert step["title"] == f"Take several.om, made by job {first['id']}" and step["machine"] is None
+
+
+def test_onnx_becomes_mindir_where_mindspore_lite_is(client, with_cann: Fleet, onnx: int):
+    probe(client)
+    job = run(client, "convert", {"to": "mindir", "name": "relu", "model": onnx})
+    assert job["state"] == "succeeded", job["failure"]
+    made = Artifact.objects.get(name="relu.mindir")
+    assert made.meta["format"] == "mindir" and made.meta["provenance"]["toolkit"] == "MindSpore Lite 2.4.10"
+    assert made.path.read_bytes().startswith(b"SIMULATED MINDIR")
+    assert not left_of_conversion(with_cann)
+
+
+def test_an_air_goes_to_atc_with_aipp_as_the_file_that_its_fields_make(client, with_cann: Fleet, depot):
+    air = ingest(BytesIO(b"\x0a\x04lenet"), name="lenet.air", type="model", actor="ada")
+    assert air.meta == {"format": "air"}
+    image = {"input_format": "RGB888_U8", "width": 32, "height": 32, "mean": [104, 117, 123]}
+    job = run(client, "convert", {"to": "om", "name": "lenet", "model": air.pk, "aipp_fields": image})
+    assert job["state"] == "succeeded", job["failure"]
+    said = Artifact.objects.get(name="lenet.om").meta["provenance"]["parameters"]
+    assert said["framework"] == "1" and "input_shape" not in said and "mean_chn_1: 117" in said["aipp"]
+
+
+def test_a_language_model_is_quantized_only_where_msmodelslim_is(client, with_cann: Fleet, depot, tmp_path: Path):
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    disk = with_cann.disk(MACHINE)
+    params = {"name": "tiny-w8a8", "model_path": "/data/tiny", "model_type": "Tiny", "folder": "/data"}
+    refused = client.post("/jobs/", json={"kind": "quantize-llm", "params": params, "machines": [MACHINE]})
+    assert refused.status_code == 422
+    assert_clear(refused.json(), "msmodelslim-missing", MACHINE, "torch", "msmodelslim")
+    # As if somebody had installed it; no package of the simulator brings it.
+    site = disk / "opt/slim/lib/python3.9/site-packages"
+    for package in ("torch-2.1.0", "torch_npu-2.1.0.post10", "msmodelslim-8.3.0"):
+        (site / f"{package}.dist-info").mkdir(parents=True)
+    (disk / "usr/local/bin/msmodelslim").symlink_to("/usr/local/simulated/software/msmodelslim")
+    probe(client)
+    job = run(client, "quantize-llm", params)
+    assert_clear(job["failure"], "not-ready", "/data/tiny has no config.json")
+    (disk / "data/tiny").mkdir()
+    (disk / "data/tiny/config.json").write_text("{}")
+    save_file({"w": np.ones((4, 8), np.float32), "norm": np.ones(8, np.float32)}, disk / "data/tiny/m.safetensors")
+    job = run(client, "quantize-llm", params)
+    assert job["state"] == "succeeded", job["failure"]
+    made = load_file(disk / "data/tiny-w8a8/quant_model_weight_w8a8.safetensors")
+    assert made["w"].dtype == np.int8 and not (disk / "data/tiny-w8a8.part").exists()
+    manifest = Artifact.objects.get(type="manifest")
+    assert manifest.meta["provenance"]["toolkit"].startswith("msmodelslim 8.3.0, torch_npu 2.1.0.post10, torch 2.1.0")
+    lines = dict(line.split("  ")[::-1] for line in manifest.path.read_text().splitlines())
+    weights = disk / "data/tiny-w8a8/quant_model_weight_w8a8.safetensors"
+    assert lines["./quant_model_weight_w8a8.safetensors"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert "./config.json" in lines
+    job = run(client, "quantize-llm", params)
+    assert_clear(job["failure"], "not-ready", "/data/tiny-w8a8 is there already")
+    assert weights.exists() and not list((disk / "var/tmp/ascend-console/quantization").glob("*"))
 
 
 @pytest.mark.parametrize("kind", ["convert", "quantize"])

@@ -26,7 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 from hardware.inventory.models import Credential, Machine
 from jobs import checkpoints
 from jobs.leases import Lease, claim
-from jobs.logbook import append
+from jobs.logs.logbook import append
 from jobs.models import Job, JobStep
 from jobs.services import launch
 from jobs.states import JobState

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
 import socket
+import threading
 import time
 
 import pytest
+from django.db import connections
 from websockets.exceptions import InvalidStatus
 
 from jobs import checkpoints
-from jobs.models import Job
+from jobs.logs import packing, retention
+from jobs.models import Job, LogBlock, LogChunk, LogLimit
 from jobs.states import JobState, StepState
 from tests.console.realtime.conftest import Reader, Web, Written, close_code, line, write_in_background
 from tests.redis_server import Redis
@@ -61,6 +65,38 @@ def test_a_position_inside_a_chunk_gets_the_rest_of_the_chunk(web, written):
         reader = Reader(offset=4)
         reader.until(link, 10)
     assert bytes(reader.log) == b"456789"
+
+
+def test_a_log_that_is_packed_while_pages_read_it_has_neither_gap_nor_repeat(web, written, monkeypatch):
+    monkeypatch.setattr(packing, "_later", lambda *args: None)
+    whole = b"".join(line(number) for number in range(40_000))
+    for start in range(0, len(whole), 60_000):
+        written.write(whole[start : start + 60_000])
+    checkpoints.end(written.lease, JobState.SUCCEEDED)
+    packer = threading.Thread(target=lambda: (packing.close(written.job.pk), connections.close_all()))
+    early, late = Reader(), Reader(offset=1_234_567)
+    with web.open(path(written)) as link:
+        early.until(link, 500_000)
+        packer.start()
+        while not early.ended:
+            early.take(link)
+    packer.join()
+    assert LogBlock.objects.exists() and not LogChunk.objects.exists()
+    with web.open(path(written, late.offset)) as link:
+        while not late.ended:
+            late.take(link)
+    assert bytes(early.log) == whole and bytes(late.log) == whole[1_234_567:]
+
+
+def test_a_log_that_was_removed_is_over_at_once(web, written, monkeypatch):
+    written.write(b"gone\n" * 1000)
+    checkpoints.end(written.lease, JobState.SUCCEEDED)
+    packing.close(written.job.pk)
+    assert retention.remove(written.job, LogLimit.AGE)
+    with web.open(path(written)) as link:
+        frames = [frame for frame in json.loads(link.recv(timeout=10)) if frame["type"] in ("log", "end")]
+        assert frames == [{"type": "end", "offset": 5000}]
+        assert close_code(link) == 1000
 
 
 def test_a_redis_that_dies_and_comes_back_loses_nothing(web, written, redis_server: Redis):

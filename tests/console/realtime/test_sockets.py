@@ -94,14 +94,14 @@ def test_a_change_that_is_rolled_back_is_not_told(written: Written, monkeypatch)
     with transaction.atomic():
         announce("fleet", "machine", machine="host-1")
         assert told == []
-    assert told == [{"type": "wakeup", "topic": "fleet", "key": "machine:host-1"}]
+    assert told == [{"topic": "fleet", "key": "machine:host-1"}]
 
 
 def test_while_redis_is_away_wake_ups_cost_nothing_and_do_not_pile_up(transactional_db):
     made = publish.Publisher()
     began = time.monotonic()
     for number in range(20_000):
-        made.put({"type": "wakeup", "topic": f"job-log:{number}", "key": ""})
+        made.put({"topic": f"job-log:{number}", "key": ""})
     assert time.monotonic() - began < 2
     assert len(made._waiting) <= publish.CAPACITY
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +79,17 @@ def test_firmware_outside_the_drivers_own_range_blocks_and_one_inside_passes():
 def test_a_driver_job_is_offered_where_npu_smi_lists_nothing():
     check = next(c for c in evaluate(read(probe_text()), Need(npus=True)) if c.code == "npus-healthy")
     assert check.severity == "block" and check.mend is not None and check.mend.kind == "install-driver"
+
+
+def test_the_clock_is_held_against_the_consoles_within_what_the_answer_took():
+    slow = probe_text() + "@@console-probe@@ clock-after\n1764000009.5\n@@console-probe@@ = 0\n"
+    assert read(slow, 1763999970.0, 1763999979.6).clock_skew_s == pytest.approx(29.95)
+    assert read(slow).clock_skew_s is None and read(slow).clock == 1764000000
+    assert read(probe_text(), 1764000000.0, 1764000000.4).clock_skew_s == pytest.approx(-0.2)
+
+
+def test_a_tool_that_hangs_is_told_and_the_rest_is_read_all_the_same():
+    facts = read(
+        probe_text().replace("sh: npu-smi: command not found\n@@console-probe@@ = 127", "\n@@console-probe@@ = 124")
+    )
+    assert (facts.npu_error or "").startswith("timeout:") and facts.kernel

@@ -68,7 +68,7 @@ def test_a_machine_that_does_not_answer_leaves_nothing_behind_and_the_form_fille
     ("wrong", "said"),
     [
         ({"name": "-n1"}, "begins with a letter or digit"),
-        ({"name": "add"}, "address of this page"),
+        ({"name": "add"}, "address of a page"),
         ({"port": "0"}, "greater than or equal to 1"),
         ({"password": ""}, "a password or a private key"),
         ({"credential_name": ""}, "Give the new credential a name"),

@@ -1,96 +1,162 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hardware.npu import parse
-from tests.shared import samples
-
-FIRST_GENERATION = """\
-+-------------------------------------------------------------------------------------------+
-| npu-smi 21.0.4                   Version: 21.0.4                                          |
-+----------------------+---------------+----------------------------------------------------+
-| NPU   Name           | Health        | Power(W)    Temp(C)           Hugepages-Usage(page)|
-| Chip                 | Bus-Id        | AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)        |
-+======================+===============+====================================================+
-| 0     910A           | OK            | 70.9        42                15   / 15            |
-| 0                    | 0000:C1:00.0  | 0           839  / 15170      1    / 32768         |
-+======================+===============+====================================================+
-| 4     910A           | Alarm         | NA          36                15   / 15            |
-| 0                    | 0000:81:00.0  | 97          1274 / 15171      30710/ 32768         |
-+======================+===============+====================================================+
-"""
+from hardware.npu import Process, parse
+from tests.hardware.npu.texts import A3, A5, DDR, HBM, TABLES, said
 
 
-def test_a_first_generation_table_is_read_cell_by_cell():
-    report = parse(FIRST_GENERATION)
-    assert (report.layout, report.tool_version, report.driver_version) == ("hbm", "21.0.4", "21.0.4")
-    one, other = report.chips
-    assert (one.npu_id, one.chip_id, one.name, one.health, one.bus_id) == (0, 0, "910A", "OK", "0000:C1:00.0")
-    assert (one.power_w, one.temp_c, one.aicore_percent) == (70.9, 42, 0)
-    assert (one.memory_used_mb, one.memory_total_mb, one.hbm_used_mb, one.hbm_total_mb) == (839, 15170, 1, 32768)
-    assert (one.hugepages_used, one.hugepages_total) == (15, 15)
-    assert (other.npu_id, other.health, other.power_w, other.hbm_used_mb) == (4, "Alarm", None, 30710)
-    assert report.warnings == [] and report.error is None
+def test_a_table_of_chips_with_hbm_is_read_cell_by_cell():
+    report = parse(HBM)
+    assert (report.command, report.layout) == ("npu-smi info", "hbm")
+    assert (report.tool_version, report.driver_version) == ("23.0.rc3", "23.0.rc2.3")
+    assert [said(chip) for chip in report.chips] == [
+        {
+            "npu_id": 0, "chip_id": 0, "name": "910B3", "health": "OK", "bus_id": "0000:C1:00.0", "power_w": 91.4,
+            "temp_c": 44, "aicore_percent": 97, "memory_used_mb": 4565, "memory_total_mb": 15137,
+            "hbm_used_mb": 30710, "hbm_total_mb": 32768, "hugepages_used": 12, "hugepages_total": 1123,
+        },
+        {
+            "npu_id": 3, "chip_id": 0, "name": "910B3", "health": "Critical", "bus_id": "0000:01:00.0", "temp_c": 101,
+            "aicore_percent": 0, "memory_used_mb": 0, "memory_total_mb": 0, "hbm_used_mb": 3409,
+            "hbm_total_mb": 65536, "hugepages_used": 0, "hugepages_total": 0,
+        },
+    ]  # fmt: skip
+    assert report.processes == [
+        Process(0, 0, 139667, "python3.9", 30780),
+        Process(0, 0, 139668, "VLLM|Worker_TP", 120),
+    ]
+    assert (report.samples, report.fields, report.warnings, report.error) == ([], {}, [], None)
 
 
-def test_one_bad_row_hides_no_other():
-    broken = FIRST_GENERATION.replace("| 0     910A           | OK            |", "| 0     910A           |")
-    report = parse(broken)
-    assert [chip.npu_id for chip in report.chips] == [4]
+def test_a_card_with_several_chips_and_large_ids_is_read_chip_by_chip():
+    report = parse(DDR)
+    assert (report.layout, report.warnings) == ("ddr", [])
+    assert [said(chip) for chip in report.chips] == [
+        {
+            "npu_id": 2048, "chip_id": 0, "logic_id": 0, "name": "310", "health": "OK", "bus_id": "0000:0A:00.0",
+            "power_w": 12.8, "temp_c": 51, "aicore_percent": 0, "memory_used_mb": 2703, "memory_total_mb": 8192,
+            "hugepages_used": 0, "hugepages_total": 970,
+        },
+        {
+            "npu_id": 2048, "chip_id": 1, "logic_id": 1, "name": "310", "health": "Warning", "bus_id": "0000:0B:00.0",
+            "power_w": 12.8, "temp_c": 53, "aicore_percent": 64, "memory_total_mb": 8192,
+            "hugepages_used": 0, "hugepages_total": 970,
+        },
+        {
+            "npu_id": 2050, "chip_id": 3, "logic_id": 7, "name": "310", "health": "UNKNOWN",
+            "memory_used_mb": 2703, "memory_total_mb": 8192,
+        },
+    ]  # fmt: skip
+
+
+def test_two_dies_of_an_a3_are_two_chips_and_the_second_has_no_power_of_its_own():
+    report = parse(A3)
+    assert (report.layout, report.driver_version, report.warnings) == ("a3", "26.0.0", [])
+    first, second = report.chips
+    assert (first.npu_id, first.chip_id, first.phy_id, first.power_w, first.aicore_percent) == (6, 0, 12, 183.0, 100)
+    assert (second.npu_id, second.chip_id, second.phy_id, second.power_w, second.temp_c) == (6, 1, 13, None, 37)
+    assert (first.logic_id, second.bus_id, second.health) == (None, "0000:87:00.0", "Alarm")
+    assert (first.hbm_used_mb, second.hbm_used_mb, second.hbm_total_mb) == (59807, 3200, 65536)
+    assert [(process.chip_id, process.pid) for process in report.processes] == [(0, 1774110), (1, 1777209)]
+    assert report.fields == {"Process id in container": {"1774110": 412}}
+
+
+def test_a_950_has_no_chip_id_and_its_npu_utilisation_is_not_passed_off_as_ai_core_use():
+    report = parse(A5)
+    assert (report.layout, report.warnings) == ("950", [])
+    first, second = report.chips
+    assert said(first) == {
+        "npu_id": 0, "name": "Ascend950PR", "health": "OK", "bus_id": "0000:91:00.0", "power_w": 204.4, "temp_c": 56,
+        "memory_used_mb": 0, "memory_total_mb": 0, "hbm_used_mb": 4439, "hbm_total_mb": 86016,
+        "hugepages_used": 0, "hugepages_total": 0,
+    }  # fmt: skip
+    assert (second.npu_id, second.bus_id) == (5, None)
+    assert [chip["NPU Util(%)"] for chip in report.fields["chips"]] == [71, 0]
+    assert report.processes == [Process(0, None, 395864, "power_test", 5118)]
+
+
+def test_an_old_table_has_neither_pages_nor_processes():
+    old = re.sub(r" {10}Hugepages-Usage\(page\)| +\d+ +/ \d+ {10}\|$", " " * 10, HBM, flags=re.M)
+    old = "".join(line for line in old.splitlines(True) if "+--" in line or "==" in line or not line.startswith("+"))
+    table = old[: old.index("| NPU     Chip")].replace("Hugepages-Usage(page)", " " * 21)
+    rows = re.sub(r"(?m)^(\| \d+     910B3.*?)\d+ +/ \d+( +\|)$", r"\1        \2", table)
+    report = parse(rows)
+    assert report.warnings == []
+    assert [(chip.power_w, chip.temp_c, chip.hugepages_total) for chip in report.chips] == [
+        (91.4, 44, None),
+        (None, 101, None),
+    ]
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_a_table_without_its_header_is_read_by_its_shape_and_flagged(layout):
+    whole = parse(TABLES[layout])
+    report = parse("\n".join(TABLES[layout].splitlines()[6:]))
+    assert report.layout == layout
+    assert report.chips == whole.chips and report.processes == whole.processes
+    assert "header" in report.warnings[0]
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_columns_in_another_order_are_read_by_the_headers_words(layout):
+    swapped = (
+        TABLES[layout]
+        .replace("Power(W) ", "Temp(C)  ", 1)
+        .replace("Temp(C)                 H", "Power(W)                H")
+        .replace("Temp(C)           H", "Power(W)          H")
+    )
+    assert swapped.count("Power(W)") == 1 and swapped.index("Temp(C)") < swapped.index("Power(W)")
+    for chip, straight in zip(parse(swapped).chips, parse(TABLES[layout]).chips, strict=True):
+        assert (chip.temp_c, chip.power_w) == (straight.power_w, straight.temp_c)
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_one_bad_row_hides_no_other(layout):
+    whole = parse(TABLES[layout])
+    lines = TABLES[layout].splitlines()
+    for place, line in enumerate(lines[6:], 6):
+        if not line.startswith("|"):
+            continue
+        for bad in ("| ????? |", "|" + "x" * 40 + "|", "", "| 0 | 0 |"):
+            report = parse("\n".join([*lines[:place], bad, *lines[place + 1 :]]))
+            ids = {(chip.npu_id, chip.chip_id) for chip in report.chips}
+            assert sum((chip.npu_id, chip.chip_id) not in ids for chip in whole.chips) <= 1, (place, bad)
+            assert [chip for chip in report.chips if chip in whole.chips] == [
+                chip for chip in whole.chips if chip in report.chips
+            ]
+            assert sum(chip not in report.chips for chip in whole.chips) <= 1
+            if bad and not line.startswith(("| No", "| NPU")):
+                assert report.warnings, (place, bad)
+
+
+def test_a_chip_whose_second_row_is_bad_keeps_what_its_first_row_says():
+    report = parse(HBM.replace("| 0                         | 0000:01:00.0  | 0           0 ", "| ???"))
+    assert said(report.chips[1]) == {
+        "npu_id": 3, "name": "910B3", "health": "Critical", "temp_c": 101, "hugepages_used": 0, "hugepages_total": 0,
+    }  # fmt: skip
     assert report.warnings
 
 
-def test_windows_line_ends_and_a_cut_paste_are_read_as_far_as_they_go():
-    assert len(parse(FIRST_GENERATION.replace("\n", "\r\n")).chips) == 2
-    cut = parse(FIRST_GENERATION[: FIRST_GENERATION.index("| 0                    | 0000:81")])
-    assert len(cut.chips) == 1 and "middle" in cut.warnings[-1]
+def test_a_value_that_is_no_number_is_none_and_named():
+    report = parse(HBM.replace("30710/ 32768", "3O710/ 32768").replace("97   ", "9 7  "))
+    assert report.chips[0].hbm_used_mb is None and report.chips[0].aicore_percent is None
+    assert report.chips[0].memory_used_mb == 4565 and report.chips[1].hbm_used_mb == 3409
+    assert any("3O710" in warning for warning in report.warnings)
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("DrvMngGetConsoleLogLevel failed. (ret=4)\ndcmi module initialize failed. ret is -8005\n", "-8005"),
-        ("dcmi model initialized failed, because the device is used. ret is -8020\n", "-8020"),
-        ("sh: 1: npu-smi: not found\n", "npu-smi-missing"),
-        ("Invalid card id.\n", "invalid-card"),
-    ],
-)
-def test_errors_on_stdout_become_a_code_with_a_likely_cause(text, code):
-    error = parse(text).error
-    assert error is not None and error.code == code and error.likely_cause
+def test_a_table_that_is_not_known_keeps_its_text():
+    vnpu = "+-----+\n|  Vnpu ID  |  Vgroup ID  |  Status  |\n+-----+\n|  100      |  0          |  1       |\n+-----+\n"
+    report = parse(vnpu)
+    assert (report.layout, report.fields, report.chips) == ("unknown", {"raw": vnpu}, [])
+    assert report.warnings == ["this layout is not known; the text is kept as it is"]
 
 
-@pytest.mark.parametrize("file", samples("ascend/npu-smi/info--*.txt"), ids=lambda f: f.name)
-def test_every_shared_table_gives_chips_with_a_name_and_health(file: Path):
-    report = parse(file.read_bytes())
-    assert report.layout != "unknown", report.warnings
-    assert report.chips
-    for chip in report.chips:
-        assert chip.npu_id is not None and chip.name and chip.health
-
-
-@pytest.mark.parametrize("file", samples("ascend/npu-smi/ERROR-80*.txt"), ids=lambda f: f.name)
-def test_every_shared_initialisation_error_is_named(file: Path):
-    error = parse(file.read_bytes()).error
-    assert error is not None and error.code in file.name.replace("ERROR", "")
-
-
-@given(st.one_of(st.text(), st.binary(), st.text("|+-=/ 0123456789OKNA\n.")))
-def test_no_bytes_raise(data):
-    json.dumps(parse(data).to_json())
-
-
-def test_the_command_line_prints_one_json_object(tmp_path: Path):
-    file = tmp_path / "paste.txt"
-    file.write_text(FIRST_GENERATION)
-    done = subprocess.run([sys.executable, "-m", "hardware.npu", str(file)], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["chips"][1]["npu_id"] == 4
-    missing = subprocess.run([sys.executable, "-m", "hardware.npu", "none"], capture_output=True, text=True)
-    assert missing.returncode == 2 and missing.stderr.count("\n") == 1
+def test_a_warning_after_the_table_and_noise_before_it_are_kept_apart_from_it():
+    noise = "DrvMngGetConsoleLogLevel failed. (g_conLogLevel=3)\n"
+    after = "[WARNING]The driver package may not be completely installed, which may cause function abnormal.\n"
+    report = parse(noise + HBM + after)
+    assert report.chips == parse(HBM).chips and report.error is None
+    assert report.warnings == [noise.strip(), after.strip()]

@@ -93,6 +93,16 @@ def test_a_batch_that_varies_is_taken_with_its_sizes(folder):
     assert done.returncode == 0
 
 
+def test_aipp_makes_its_input_one_of_bytes_and_a_file_that_is_none_is_refused(folder):
+    block = "aipp_op {\n  aipp_mode: static  # of an image\n  input_format: RGB888_U8\n  related_input_rank: 1\n}\n"
+    (folder / "aipp.cfg").write_text(block)
+    assert atc(folder, insert_op_conf="aipp.cfg").returncode == 0
+    about = json.loads((folder / "model.om").read_bytes().split(b"\n")[1])
+    assert [one["type"] for one in about["inputs"]].index("UINT8") == 1
+    (folder / "aipp.cfg").write_text(block.replace("rank: 1", "rank: 9"))
+    assert "related_input_rank 9 is no input" in atc(folder, insert_op_conf="aipp.cfg").stdout
+
+
 def test_a_flag_that_is_none_ends_it_at_once(folder):
     done = run("atc", folder, "--model=model.onnx", "--quantize=int8")
     assert done.returncode == 1 and "unknown command line flag 'quantize'" in done.stderr

@@ -200,7 +200,8 @@ async def test_a_damaged_archive_is_not_loaded(box, image, tmp_path: Path):
     # What docker has already is not read again.
     await box.sh("docker rmi -f $(docker images -q) 2>/dev/null; true")
     whole = image().read_bytes()
-    (tmp_path / "cut.tar").write_bytes(whole[:-20000])
+    # In the midst of a member: at a border between two the archive would only be one of fewer members.
+    (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2 + 1])
     (tmp_path / "changed.tar").write_bytes(whole.replace(b"class Batcher", b"class Botcher"))
     for name, text in (("cut.tar", "Error processing tar file"), ("changed.tar", "invalid diffID for layer")):
         done = await box.sh(f"docker load -i {await box.put(tmp_path / name)}", ok=False)

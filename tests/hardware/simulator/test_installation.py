@@ -16,7 +16,7 @@ from hardware.inventory.preflight import Check
 from hardware.ssh.command import CommandResult, execute
 from hardware.ssh.pool import Pool
 from hardware.ssh.transfer import send
-from jobs import registry
+from jobs import readiness, registry
 from jobs.depot.services import Depot
 from jobs.kind import Target
 from jobs.services import launch
@@ -27,8 +27,8 @@ from tests.worker import log_of, read_facts, work
 
 def blocks(machine: Machine, depot: dict[str, int]) -> list[Check]:
     kind = registry.get("install-driver")
-    checks = kind.preflight(
-        {key: depot[key] for key in ("driver", "firmware")}, Target(machine.name, machine.read), Depot()
+    checks = readiness.checks(
+        kind, {key: depot[key] for key in ("driver", "firmware")}, Target(machine.name, machine.read), Depot()
     )
     return [check for check in checks if check.severity == "block"]
 

@@ -22,6 +22,7 @@ from hardware.ssh.hostkeys import read_host_key
 from hardware.ssh.pool import Pool
 from hardware.ssh.transfer import send
 from hardware.ssh.tunnel import http_request
+from tests.detached import begin
 from tests.fleet import Fleet
 
 NEED = Need(packages=("dkms", "gcc", "make"), kernel_headers=True, free={"/usr/local": 2 << 30, "/var": 1 << 30})
@@ -100,9 +101,7 @@ async def test_each_machine_offers_the_host_key_that_the_manifest_names_and_take
 async def test_machines_share_neither_processes_nor_names_nor_ports_nor_files(fleet: Fleet, pool: Pool):
     one, other = fleet.endpoint("kunpeng-01"), fleet.endpoint("kunpeng-02")
     page = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8000, bind='127.0.0.1')"
-    started = await runs.start(
-        pool, one, run := uuid4().hex, f'mkdir -p /tmp/www; cd /tmp/www; exec python3 -c "{page}"'
-    )
+    started = await begin(pool, one, run := uuid4().hex, f'mkdir -p /tmp/www; cd /tmp/www; exec python3 -c "{page}"')
     for _ in range(50):
         try:
             status, _ = await http_request(pool, one, "GET", 8000, "/")
@@ -127,13 +126,11 @@ async def test_a_run_outlives_its_link_and_ends_with_the_machine(fleet: Fleet, p
         if len(got) < 40:
             pool.forget(endpoint)
 
-    await runs.start(
-        pool, endpoint, run, "i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo line $i; sleep 0.02; done; exit 7"
-    )
+    await begin(pool, endpoint, run, "i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo line $i; sleep 0.02; done; exit 7")
     done = await follow(pool, endpoint, run, after=0, on_chunk=on_chunk)
     assert done.exit_status == 7 and bytes(got) == "".join(f"line {i}\n" for i in range(1, 21)).encode()
 
-    started = await runs.start(pool, endpoint, run := uuid4().hex, "sleep 600")
+    started = await begin(pool, endpoint, run := uuid4().hex, "sleep 600")
     await execute(pool, endpoint, "(sleep 0.2; reboot) >/dev/null 2>&1 </dev/null &")
     await comes_back(pool, endpoint, started.boot_id)
     with pytest.raises(MachineRebooted):
@@ -164,7 +161,7 @@ async def test_a_small_disk_is_full_in_truth_and_leaves_nothing_behind(new_fleet
 async def test_a_machine_without_a_shell_says_so(new_fleet, pool: Pool):
     made = await asyncio.to_thread(lambda: new_fleet(faults=["kunpeng-01=no-shell"]))
     with pytest.raises(NoShell):
-        await runs.start(pool, made.endpoint("kunpeng-01"), uuid4().hex, "true")
+        await begin(pool, made.endpoint("kunpeng-01"), uuid4().hex, "true")
 
 
 async def test_a_restarting_machine_refuses_connections_until_it_is_back(new_fleet, pool: Pool):

@@ -20,7 +20,7 @@ from hardware.ssh.errors import (
     Unreachable,
 )
 from hardware.ssh.hostkeys import describe, read_host_key
-from hardware.ssh.runs import start
+from hardware.ssh.runs import prepare
 from hardware.ssh.transfer import fetch, send
 
 
@@ -64,7 +64,7 @@ async def test_an_address_where_nothing_listens_is_unreachable(server, pool):
 async def test_a_machine_without_a_shell_is_said(server, pool):
     server.shell = "/bin/no-such-shell"
     with pytest.raises(NoShell, match="no working /bin/sh"):
-        await start(pool, server.endpoint, "r", "true")
+        await prepare(pool, server.endpoint, "r", "true")
 
 
 async def test_a_command_that_hangs_is_given_up(server, pool):

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from hardware.inventory.models import Credential, Machine
 from hardware.telemetry import collector as module
+from hardware.telemetry import refused, watch
 from hardware.telemetry.collector import Collector
 from hardware.telemetry.samples import latest
 from tests.sshd import PASSWORD, Server, serve
@@ -98,8 +99,9 @@ async def collecting(tool_seconds: float = 20) -> AsyncIterator[Collector]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes many seconds on real machines takes few here."""
-    monkeypatch.setattr(module, "NO_DRIVER_SECONDS", 1.0)
-    monkeypatch.setattr(module, "STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(watch, "NO_DRIVER_SECONDS", 1.0)
+    monkeypatch.setattr(watch, "STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(refused, "LOOK_SECONDS", 0.5)
     monkeypatch.setattr(module, "DISCOVER_SECONDS", 0.5)
 
 

@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from hardware.inventory.models import Credential, Machine
-from hardware.telemetry.samples import FIELDS, Recorder, Sample, latest
+from hardware.telemetry.recorder import Recorder
+from hardware.telemetry.samples import FIELDS, Sample, latest
 from tests.redis_server import Redis
 
 ADDRESS = "/api/v1/machines/n1/telemetry/"

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from jobs.conversion.cann import check_soc, opset_range, soc_version_of
-from jobs.conversion.checks import check_inputs, check_model, inspect, parse_input_shape
+from jobs.conversion.checks import check_inputs, check_model, inspect, parse_input_shape, read_profiles
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.skeleton import extent_of, read_skeleton
 
@@ -98,6 +98,32 @@ def test_a_model_that_is_cut_off_anywhere_is_never_taken_for_a_whole_one(model: 
         read_skeleton(cut)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"MatMul", b"MatM\xa4l"), (b"batch", b"b\xfftch"), (b"scale", b"sc\xa0le")],
+    ids=["operator", "size", "input"],
+)
+def test_a_name_that_is_no_text_is_damage_and_not_a_name(tmp_path: Path, old, new):
+    path = tmp_path / "garbled.onnx"
+    path.write_bytes(small_model().SerializeToString().replace(old, new))
+    with pytest.raises(ConversionRefused, match="a name in it is no text"):
+        check_model(path, input_shape="x:1,64")
+
+
+def test_a_type_that_onnx_does_not_have_and_data_that_contradicts_its_shape_are_told(tmp_path: Path):
+    path = tmp_path / "odd.onnx"
+    content = small_model()
+    content.graph.input[0].type.tensor_type.elem_type = 50
+    onnx.save(content, path)
+    assert inspect(path).inputs[0].type == "type 50"
+    content.graph.initializer.append(
+        TensorProto(name="k", data_type=TensorProto.INT64, dims=[47], raw_data=b"12345678")
+    )
+    onnx.save(content, path)
+    with pytest.raises(ConversionRefused, match="'k' contradicts its shape"):
+        check_model(path)
+
+
 def test_weights_beside_the_model_that_are_missing_cut_off_or_elsewhere_are_told_apart(tmp_path: Path):
     path = tmp_path / "m.onnx"
     onnx.save(small_model(), path, save_as_external_data=True, location="m.data", size_threshold=0)
@@ -151,6 +177,44 @@ def test_operators_that_atc_has_no_parser_for_are_refused_when_it_is_for_a_cann(
     check_model(tmp_path / "dynamic.onnx")
 
 
+def test_an_operator_in_a_body_or_in_a_function_of_the_model_is_seen_as_well(tmp_path: Path):
+    inner = [
+        helper.make_node("DynamicQuantizeLinear", ["y"], ["q", "s", "z"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["deep"]),
+    ]
+    body = helper.make_graph(inner, "body", [], [helper.make_tensor_value_info("deep", TensorProto.FLOAT, None)])
+    content = small_model()
+    content.graph.node.append(helper.make_node("If", ["go"], ["chosen"], then_branch=body, else_branch=body))
+    content.graph.input.append(helper.make_tensor_value_info("go", TensorProto.BOOL, []))
+    onnx.save(content, tmp_path / "branch.onnx")
+    assert inspect(tmp_path / "branch.onnx").operators["ai.onnx::DynamicQuantizeLinear"] == 2
+    with pytest.raises(ConversionRefused) as refused:
+        check_model(tmp_path / "branch.onnx", cann="8.0.0")
+    assert refused.value.code == "operator-unsupported" and "DynamicQuantizeLinear" in refused.value.message
+    content = small_model()
+    content.functions.append(
+        helper.make_function("own", "Quantize", ["y"], ["deep"], inner, [helper.make_opsetid("", 13)])
+    )
+    content.opset_import.append(helper.make_opsetid("own", 1))
+    content.graph.node.append(helper.make_node("Quantize", ["y"], ["done"], domain="own"))
+    onnx.save(content, tmp_path / "function.onnx")
+    assert {"own::Quantize", "ai.onnx::DynamicQuantizeLinear"} <= set(inspect(tmp_path / "function.onnx").operators)
+
+
+def test_opset_imports_that_nothing_uses_are_told_from_those_that_something_does(tmp_path: Path):
+    content = small_model()
+    content.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    onnx.save(content, tmp_path / "two.onnx")
+    with pytest.raises(ConversionRefused) as refused:
+        check_model(tmp_path / "two.onnx", cann="8.0.0")
+    assert "ONNX's own alone" in refused.value.message and "Mend it" in refused.value.mend
+    content.graph.node.append(helper.make_node("Scaler", ["y"], ["scaled"], domain="ai.onnx.ml"))
+    onnx.save(content, tmp_path / "two.onnx")
+    with pytest.raises(ConversionRefused) as refused:
+        check_model(tmp_path / "two.onnx", cann="8.0.0")
+    assert "operators of ai.onnx.ml" in refused.value.message and "Mend" not in refused.value.mend
+
+
 def test_opsets_of_several_domains_are_refused_for_a_cann_and_counted_otherwise(tmp_path: Path):
     content = small_model()
     content.opset_import.append(helper.make_opsetid("com.microsoft", 1))
@@ -188,6 +252,77 @@ def test_a_right_input_shape_passes_and_a_fixed_input_may_be_left_out(model: Pat
     check_model(model, input_shape='"x:8,64"')
     check_inputs(inspect(model), parse_input_shape("x:-1,64"), dynamic=True)
     assert parse_input_shape("input:0:1,3,224,224") == {"input:0": (1, 3, 224, 224)}
+
+
+def images(tmp_path: Path) -> Path:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["image"], ["y"]), helper.make_node("Identity", ["ids"], ["z"])],
+        "images",
+        [
+            helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, "height", "width"]),
+            helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", 8]),
+        ],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
+            helper.make_tensor_value_info("z", TensorProto.INT64, None),
+        ],
+        [numpy_helper.from_array(np.array([1, 2**40]), "far"), numpy_helper.from_array(np.array([2**63 - 1]), "end")],
+    )
+    path = tmp_path / "images.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "option", "profiles"),
+    [
+        ("image:-1,3,8,8;ids:-1,8", "batch", "1,2,4"),
+        ("image:1,3,-1,-1;ids:1,8", "image", "8,8;16,16;"),
+        ("image:-1,3,-1,-1;ids:-1,8", "dims", "1,8,8,1;2,16,8,2"),
+    ],
+)
+def test_profiles_that_fit_the_open_sizes_pass(tmp_path: Path, shape, option, profiles):
+    report = check_model(images(tmp_path), input_shape=shape, profiles=read_profiles(**{option: profiles}))
+    assert report.profiles is not None and len(report.profiles.rows) > 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "code", "says"),
+    [
+        ("image:-1,3,8,8;ids:-1,8", {"batch": "1,2", "dims": "1;2"}, "profiles-exclusive", "exclude each other"),
+        ("image:-1,3,8,8;ids:-1,8", {"batch": "1,two"}, "profiles-form", "1,two"),
+        ("image:-1,3,8,8;ids:-1,8", {"batch": "1,0"}, "profiles-form", "1,0"),
+        ("image:-1,3,8,8;ids:-1,8", {"batch": "1,4096"}, "profiles-form", "2048"),
+        ("image:-1,3,8,8;ids:-1,8", {"batch": "4"}, "profiles-count", "1 profiles"),
+        ("image:-1,3,8,8;ids:-1,8", {"batch": "4,4"}, "profiles-count", "1 of them different"),
+        ("image:-1,3,8,8;ids:-1,8", {"batch": ",".join(map(str, range(1, 102)))}, "profiles-count", "101 profiles"),
+        ("image:-1,3,8,-1;ids:-1,8", {"batch": "1,2"}, "profiles-axes", "image[3]"),
+        ("image:1,3,8,8;ids:1,8", {"batch": "1,2"}, "profiles-axes", "has no -1"),
+        ("image:1,3,-1,-1;ids:1,8", {"image": "8,8;8"}, "profiles-form", "8,8;8"),
+        ("image:-1,3,-1,-1;ids:1,8", {"image": "8,8;16,16"}, "profiles-axes", "height and width"),
+        ("image:1,3,-1,-1;ids:1,-1", {"image": "8,8;16,16"}, "profiles-axes", "ids"),
+        ("image:1,3,-1,-1;ids:1,8", {"dims": "8;16"}, "profiles-axes", "2 times -1"),
+        ("image:1,3,8,8;ids:1,-1", {"dims": "8;16"}, "profiles-fixed", "fixes at 8"),
+    ],
+)
+def test_profiles_that_do_not_fit_are_refused_by_what_is_wrong_with_them(tmp_path: Path, shape, given, code, says):
+    with pytest.raises(ConversionRefused) as refused:
+        check_model(images(tmp_path), input_shape=shape, profiles=read_profiles(**given))
+    assert (refused.value.code, says in refused.value.message) == (code, True), refused.value.message
+
+
+def test_sizes_of_one_name_that_are_asked_to_differ_and_constants_beyond_int32_are_warned_of(tmp_path: Path):
+    report = check_model(images(tmp_path), input_shape="image:2,3,8,8;ids:1,8")
+    assert report.int64 is not None and (report.int64.count, report.int64.outside) == (2, ["far"])
+    assert any("'batch'" in line and "2 in image and 1 in ids" in line for line in report.warnings)
+    assert any("int32" in line and "far" in line for line in report.warnings)
+
+
+def test_an_operator_that_atc_reads_within_limits_is_warned_of_when_it_is_for_a_cann(tmp_path: Path):
+    content = small_model()
+    content.graph.node.append(helper.make_node("NonZero", ["y"], ["where"]))
+    onnx.save(content, tmp_path / "open.onnx")
+    assert any("NonZero" in line for line in check_model(tmp_path / "open.onnx", cann="8.0.0").warnings)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from jobs.conversion.encoder import ConversionReport, convert_encoder
@@ -61,6 +63,16 @@ def test_the_wheels_encoder_becomes_one_valid_onnx_within_the_opsets_that_cann_t
 def test_the_same_input_gives_the_same_bytes(converted, encoder, tmp_path: Path):
     again = convert_encoder(encoder, tmp_path / "again.onnx", head=HEAD)
     assert again.sha256 == converted[0].sha256
+
+
+def test_an_encoder_in_shards_gives_the_bytes_that_one_file_gives(converted, encoder, tmp_path: Path):
+    weights = load_file(encoder / "model.safetensors")
+    shutil.copy(encoder / "config.json", tmp_path)
+    placed = {name: f"model-{index % 2 + 1:05}-of-00002.safetensors" for index, name in enumerate(weights)}
+    for file in set(placed.values()):
+        save_file({name: weights[name] for name, at in placed.items() if at == file}, tmp_path / file)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": placed}))
+    assert convert_encoder(tmp_path, tmp_path / "out.onnx", head=HEAD).sha256 == converted[0].sha256
 
 
 def test_padding_changes_no_answer(converted, encoder):

@@ -10,7 +10,7 @@ from django.db import connection
 
 from hardware.inventory.models import Machine
 from jobs.history.generate import generate
-from jobs.history.query import Query
+from jobs.history.query import WALKS, Query
 from jobs.history.rows import batches, read
 from jobs.models import Job
 
@@ -61,6 +61,28 @@ def test_every_combination_of_filters_finds_exactly_what_matches_newest_first(hi
     for query in asked:
         assert query.ids(5000) == matching(history, query), query
         assert query.count() == (len(matching(history, query)), False), query
+
+
+@pytest.mark.parametrize("share", [3, 1])
+def test_a_label_finds_the_jobs_of_the_machines_that_have_it_with_any_other_filter(
+    history, share, django_assert_num_queries
+):
+    """Of every third machine they are walked one beside the other; where all have it, the jobs are asked."""
+    for number, machine in enumerate(Machine.objects.order_by("name").defer("facts")):
+        if number % share == 0:
+            Machine.objects.filter(pk=machine.pk).update(labels=["rack", f"of-{number}"])
+    labelled = {machine.name for machine in Machine.objects.all() if "rack" in machine.labels}
+    assert (len(labelled) > WALKS) == (share == 1)
+    for query in combinations(history):
+        mine = [job for job in history if labelled & {machine.name for machine in job.machines.all()}]
+        wanted = Query(**{**vars(query), "label": "rack"})
+        expected = matching(mine, query) if query.machine in ("", *labelled) else []
+        assert wanted.ids(5000) == expected, wanted
+        assert wanted.count() == (len(expected), False), wanted
+    assert Query(label="rack").ids(50) == matching(mine, Query())[:50]
+    assert Query(label="of-0", machine="generated-002").ids(50) == Query(label="no-machine-has-it").ids(50) == []
+    with django_assert_num_queries(2):
+        Query(label="rack").ids(50)
 
 
 def test_several_values_of_a_filter_are_alternatives(history):

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import re
+import tarfile
 
 import pytest
+from onnx import helper
 
 from hardware.inventory.facts import read
+from hardware.inventory.models import Machine
 from jobs import registry
+from jobs.depot.models import Artifact
 from jobs.failures import JobFailed, PlanRefused
 from jobs.plan import RunCommand, Step
 from jobs.services import launch, plan
 from jobs.states import JobState
+from tests.fleet import Fleet
 from tests.jobs.kinds.test_install_kinds import with_facts
 from tests.probe_text import probe_text
 from tests.shared import FOLDER, needs_shared
@@ -34,6 +39,30 @@ def test_cann_brings_atc_to_a_machine_that_has_a_driver_and_is_refused_for_one_t
     assert machine.read.cann.version == "8.0.0"
     toolkit = fleet.disk("kunpeng-01") / "usr/local/Ascend/ascend-toolkit"
     assert (toolkit / "set_env.sh").exists() and (toolkit / "latest/bin/atc").is_symlink()
+    _profiles(fleet, machine)
+
+
+def _profiles(fleet: Fleet, machine: Machine) -> None:
+    """What else needs a machine with CANN, which takes long to make: msprof, both ways."""
+    node = helper.make_node("MatMul", ["a", "b"], ["c"])
+    graph = helper.make_graph([node], "g", [], [])
+    (fleet.disk("kunpeng-01") / "srv/m.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    around = work(launch("profile", {"what": "command", "command": "cat /srv/m.onnx"}, [machine], actor="ada"))
+    assert around.state == JobState.SUCCEEDED, around.failure
+    [artifact] = around.result["artifacts"]
+    stored = Artifact.objects.get(sha256=artifact["sha256"])
+    assert stored.type == "profiling" and stored.meta["simulated"] and stored.meta["machine"] == "kunpeng-01"
+    with tarfile.open(stored.path) as archive:
+        assert any("/mindstudio_profiler_output/op_statistic_" in name for name in archive.getnames())
+    [profile] = around.result["report"]["profiles"]
+    assert [(row["type"], row["count"]) for row in profile["operators"]] == [("MatMul", 1)]
+    beside = work(launch("profile", {"seconds": 1, "devices": "0"}, [machine], actor="ada"))
+    assert list(beside.result["report"]["profiles"][0]["cores"]) == ["AI Core, device 0"], beside.failure
+    wrong = work(launch("profile", {"seconds": 1, "devices": "7"}, [machine], actor="ada"))
+    assert wrong.failure["code"] == "msprof-failed" and "--sys-devices=7" in wrong.failure["cause"]
+    assert not (fleet.disk("kunpeng-01") / "var/tmp/ascend-console/profile").exists() or not list(
+        (fleet.disk("kunpeng-01") / "var/tmp/ascend-console/profile").iterdir()
+    )
 
 
 def test_a_toolkit_for_another_architecture_is_refused_before_a_byte_is_copied(machine, depot):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tarfile
 from io import BytesIO
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from hardware.inventory.facts import Facts, read
 from hardware.inventory.models import Machine
 from hardware.inventory.preflight import Need, evaluate
 from jobs import registry
+from jobs.depot.contents import image_of, part_of
 from jobs.depot.services import ingest
 from jobs.failures import JobFailed, PlanRefused
+from jobs.kind import ArtifactRef
 from jobs.plan import RunCommand, Step
 from jobs.services import launch, plan
 from tests.probe_text import KERNEL, probe_text
@@ -37,7 +40,7 @@ def packages(settings, tmp_path: Path, transactional_db) -> dict[str, int]:
 def test_a_first_installation_is_driver_then_firmware_an_upgrade_the_other_way_round(machine, packages):
     bare, _ = plan("install-driver", packages, [with_facts(machine, read(probe_text()))])
     keys = [step.key for step in bare.stages[0].lanes[0].steps]
-    assert keys == ["send-driver", "send-firmware", "user", "driver", "firmware", "reboot", "verify"]
+    assert keys == ["free", "send-driver", "send-firmware", "user", "driver", "firmware", "reboot", "verify"]
     upgrade, _ = plan("install-driver", packages, [with_facts(machine, read(probe_text(driver="23.0.7")))])
     keys = [step.key for step in upgrade.stages[0].lanes[0].steps]
     assert keys.index("firmware") < keys.index("driver")
@@ -113,3 +116,51 @@ def test_a_firmware_that_does_not_fit_stops_every_job_but_the_one_that_mends_it(
     blocking = [check.code for check in evaluate(facts, Need(npus=True)) if check.severity == "block"]
     assert blocking == ["driver-firmware"]
     assert launch("install-driver", packages, [machine], actor="ada").pk
+
+
+def test_a_package_for_another_chip_is_refused_before_a_byte_is_copied_and_the_right_one_is_named(machine, packages):
+    """The machine's chips are first-generation; an A2 driver would be copied and then find no chip."""
+    name = "Ascend-hdk-910b-npu-driver_25.5.1_linux-aarch64.run"
+    other = ingest(BytesIO(b"other"), name=name, type="driver", actor="ada").pk
+    with_facts(machine, read(probe_text()))
+    with pytest.raises(PlanRefused, match="is for 910B; the NPUs of this machine are 910") as refused:
+        launch("install-driver", {**packages, "driver": other}, [machine], actor="ada")
+    assert "Ascend-hdk-910-npu-driver_24.1.0" in refused.value.cause and refused.value.code == "preflight-blocked"
+
+
+def test_the_ranges_of_a_package_are_read_when_it_is_ingested(packages, tmp_path):
+    """In front of the payload of a simulated one, inside the payload of a real one."""
+    said = "Version=25.0.rc1\ncompatible_version_fw=[7.0.0,7.7.99]\nInnerversion=V100R001C21\n"
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("./version.info")
+        entry.size = len(said)
+        archive.addfile(entry, BytesIO(said.encode()))
+    for number, content in enumerate((said.encode(), b'#!/bin/sh\nskip="3"\n\n' + packed.getvalue())):
+        name = f"Ascend-hdk-910-npu-driver_25.0.rc{number}_linux-aarch64.run"
+        ref = ingest(BytesIO(content), name=name, type="driver", actor="ada").ref()
+        assert part_of(ref).ranges_of("firmware") == (("7.0.0", "7.7.99"),), name
+    odd = ingest(BytesIO(b"\x1f\x8b\x08broken"), name="odd.run", type="driver", actor="ada")
+    assert "version_info" not in odd.meta
+
+
+def test_the_user_is_made_again_where_it_was_lost(machine):
+    made, _ = plan("create-driver-user", {}, [with_facts(machine, read(probe_text()))])
+    steps = made.stages[0].lanes[0].steps
+    assert [step.key for step in steps] == ["user", "verify"] and "groupadd HwHiAiUser" in steps[0].action.command
+
+
+@pytest.mark.parametrize(
+    ("reference", "parts", "chips"),
+    [
+        ("quay.io/ascend/vllm-ascend:v0.11.0-a3", {"vllm-ascend": "0.11.0"}, ("A3",)),
+        ("vllm-ascend:v0.13.0rc1", {"vllm-ascend": "0.13.0rc1"}, ("910B",)),
+        ("x/mindie:1.0.0-800I-A2-py311-openeuler24.03-lts", {"mindie": "1.0.0"}, ("910B",)),
+        ("x/mindie:2.1.RC1-300I-Duo-py311", {"mindie": "2.1.RC1"}, ("310P",)),
+        ("bank/support:1", {"cann": "8.0.0"}, ()),
+    ],
+)
+def test_what_is_in_an_image_is_said_by_its_meta_or_by_its_name(reference, parts, chips):
+    meta = {"image": reference} | ({"cann": "8.0.0"} if "cann" in parts else {})
+    image = image_of(ArtifactRef(1, "image", "x.tar", "1", "0" * 64, 1, meta))
+    assert {part.what: part.version for part in image.parts} == parts and image.chips == chips

@@ -178,6 +178,48 @@ def loop() -> onnx.ModelProto:
     return model(nodes, [turns, weight("w", SIZE, SIZE)], out=port("y", FLOAT, "rows", SIZE))
 
 
+def loop_of_its_own() -> onnx.ModelProto:
+    """A Loop whose body holds a matrix and, transposed, a second one; an If in it holds a third as a Constant."""
+
+    def branch(name: str, seed: int) -> onnx.GraphProto:
+        held = helper.make_node("Constant", [], ["mine"], value=weight("", SIZE, SIZE, seed=seed))
+        nodes = [held, helper.make_node("MatMul", ["h", "mine"], [name])]
+        return helper.make_graph(nodes, name, [], [port(name, FLOAT, "rows", SIZE)])
+
+    nodes = [
+        helper.make_node("Transpose", ["second"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["state", "first"], ["a"]),
+        helper.make_node("MatMul", ["state", "turned"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["h"]),
+        helper.make_node("If", ["go"], ["chosen"], then_branch=branch("yes", 6), else_branch=branch("no", 7)),
+        helper.make_node("Identity", ["chosen"], ["next"]),
+        helper.make_node("Identity", ["go"], ["go_on"]),
+    ]
+    body = helper.make_graph(
+        nodes,
+        "body",
+        [port("turn", TensorProto.INT64), port("go", TensorProto.BOOL), port("state", FLOAT, "rows", SIZE)],
+        [port("go_on", TensorProto.BOOL), port("next", FLOAT, "rows", SIZE)],
+        [weight("first", SIZE, SIZE, seed=3), weight("second", SIZE, SIZE, seed=4)],
+    )
+    turns = numpy_helper.from_array(np.int64(2), "turns")
+    loop = helper.make_node("Loop", ["turns", "", "x"], ["y"], body=body)
+    return model([loop], [turns], out=port("y", FLOAT, "rows", SIZE))
+
+
+def loop_that_hands_on() -> onnx.ModelProto:
+    """A Loop that takes its matrix as state and gives it to the next turn as it is."""
+    content = loop()
+    [node] = content.graph.node
+    node.input.append("w")
+    node.output.append("unread")
+    body = node.attribute[0].g
+    body.node[0].input[1] = "kernel"
+    body.input.append(port("kernel", FLOAT, SIZE, SIZE))
+    body.output.append(port("kernel", FLOAT, SIZE, SIZE))
+    return content
+
+
 def save(content: onnx.ModelProto, path: Path) -> Path:
     onnx.save(content, path)
     return path

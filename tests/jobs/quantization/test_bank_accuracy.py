@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from jobs.conversion.__main__ import convert
 from jobs.quantization import Report, quantize
+from jobs.quantization.options import Options
 from tests.shared import FOLDER, needs_shared
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,13 +26,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert found is not None and found.origin is not None
     path = tmp_path_factory.mktemp("bank")
     checkpoint = Path(found.origin).parent / "model"
-    convert(checkpoint, path / "bank.onnx", SUPPORTBOT / "head.npz", path / "profile.json", "bank", 64)
+    arguments = [
+        checkpoint, path / "bank.onnx", "--head", SUPPORTBOT / "head.npz",
+        "--profile", path / "profile.json", "--name", "bank", "--max-length", "64",
+    ]  # fmt: skip
+    subprocess.run([sys.executable, "-m", "jobs.conversion", *arguments], cwd=ROOT, check=True, capture_output=True)
     return path
 
 
 def quantized(folder: Path, scheme: str, calibration: Path) -> Report:
     profile = folder / "profile.json"
-    return quantize(folder / "bank.onnx", folder / f"{scheme}.onnx", scheme, calibration, profile=profile)
+    return quantize(
+        folder / "bank.onnx", folder / f"{scheme}.onnx", scheme, Options(calibration=calibration, profile=profile)
+    )
 
 
 @needs_shared

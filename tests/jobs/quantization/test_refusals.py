@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,17 @@ from onnx import helper
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.skeleton import point_at
 from jobs.quantization import quantize
+from jobs.quantization.options import Options
 from tests.jobs.quantization import models
 from tests.jobs.quantization.models import save, weight
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def code_of(source: Path, out: Path, scheme: str = "int8-weight", *rest, **settings) -> str:
+def code_of(source: Path, out: Path, scheme: str = "int8-weight", **settings) -> str:
     before = set(out.parent.iterdir())
     with pytest.raises(ConversionRefused) as refused:
-        quantize(source, out, scheme, *rest, **settings)
+        quantize(source, out, scheme, Options(**settings))
     assert refused.value.mend and "\n" not in str(refused.value)
     assert set(out.parent.iterdir()) == before
     return refused.value.code
@@ -125,7 +127,7 @@ def test_each_way_a_calibration_file_can_be_wrong_has_its_sentence(tmp_path: Pat
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(ConversionRefused) as refused:
-            quantize(source, tmp_path / "out.onnx", "int8-weight", path, profile=profile)
+            quantize(source, tmp_path / "out.onnx", "int8-weight", Options(calibration=path, profile=profile))
         return refused.value
 
     assert wrong("missing.jsonl", None).code == "calibration-invalid"
@@ -165,6 +167,25 @@ def test_the_command_ends_with_its_report_and_refuses_in_one_line_with_exit_2(tm
     ):
         bad = run(*arguments, "--json")
         assert bad.returncode == 2 and len(bad.stderr.splitlines()) == 1 and not bad.stdout, bad
+
+
+def test_the_whole_report_goes_to_a_file_with_what_was_asked_for_and_on_which_processor(tmp_path: Path, source):
+    out, told = tmp_path / "out.onnx", tmp_path / "report.json"
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(0).standard_normal((20, 96)).astype(np.float32))
+    asked = (source, out, "--scheme", "int4", "--block", "32", "--calibration", tmp_path / "rows.npz")
+    done = run(*asked, "--report", told, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(told.read_text(encoding="utf-8"))
+    assert report == json.loads(done.stdout.splitlines()[-1])
+    assert report["parameters"]["calibration"] == "rows.npz" and report["parameters"]["block"] == 32
+    assert report["samples_sha256"] == {"rows.npz": sha256((tmp_path / "rows.npz").read_bytes()).hexdigest()}
+    assert [(group["kind"], group["bits"]) for group in report["groups"]] == [("MatMul", [4])]
+    assert report["latency"]["processor"]
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for place in (source, out, tmp_path / "rows.npz", tmp_path / "nowhere" / "report.json", tmp_path):
+        bad = run(*asked, "--report", place)
+        assert bad.returncode == 2 and len(bad.stderr.splitlines()) == 1 and not bad.stdout, bad
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_model_that_onnx_runtime_cannot_run_is_quantized_and_the_report_says_it_was_not_measured(tmp_path: Path):

@@ -20,13 +20,15 @@ ROOT = Path(__file__).resolve().parents[3]
 class Served:
     """The server as a process of its own, with a client."""
 
-    def __init__(self, folder: Path, path: tuple[Path, ...] = (), release: str = "tiny 1", grace: str = "8") -> None:
+    def __init__(
+        self, folder: Path, path: tuple[Path, ...] = (), release: str = "tiny 1", grace: str = "8", **env: str
+    ) -> None:
         self.port = free_ports()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jobs.serving", "--model", str(folder), "--host", "127.0.0.1",
              "--port", str(self.port), "--grace", grace],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, "CONSOLE_RELEASE": release, "PYTHONPATH": os.pathsep.join(map(str, path))},
+            env={**os.environ, "CONSOLE_RELEASE": release, "PYTHONPATH": os.pathsep.join(map(str, path)), **env},
         )  # fmt: skip
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
 

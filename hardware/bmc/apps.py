@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class BmcConfig(AppConfig):
+    name = "hardware.bmc"
+    label = "bmc"

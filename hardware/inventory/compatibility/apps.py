@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class CompatibilityConfig(AppConfig):
+    name = "hardware.inventory.compatibility"
+    label = "compatibility"

@@ -1,0 +1,1 @@
+"""Credentials beyond their fields: a successor with a new key, and the page that lists them."""

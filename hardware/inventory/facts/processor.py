@@ -1,0 +1,77 @@
+"""``lscpu`` and ``/proc/cpuinfo`` of Arm servers, in the layouts of old and new util-linux, English or Chinese."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from hardware.inventory.facts.records import Cpu
+
+# The implementer's code stands where lscpu is too old to know the name.
+_VENDORS = {"0x48": "HiSilicon"}
+_PARTS = {("0x48", "0xd01"): "Kunpeng-920"}
+
+_LABELS: tuple[tuple[str, str], ...] = (
+    ("bios_model", r"BIOS (?:Model name|型号名称|模型名称)"),
+    ("model", r"Model name|型号名称|模型名称"),
+    ("vendor", r"Vendor ID|(?:厂商|供应商|制造商) ?ID"),
+    ("threads", r"CPU\(s\)|CPU"),
+    ("per_core", r"Thread\(s\) per core|每个?核(?:心)?的线程数"),
+    ("per_socket", r"Core\(s\) per socket|每个?(?:座|插槽)的(?:内)?核(?:心)?数"),
+    ("per_cluster", r"Core\(s\) per cluster|每个?(?:集群|簇)的(?:内)?核(?:心)?数"),
+    ("sockets", r"Socket\(s\)|座|插槽"),
+    ("clusters", r"Cluster\(s\)|集群|簇"),
+    ("numa_nodes", r"NUMA node\(s\)|NUMA 节点(?:数)?"),
+    ("max_mhz", r"CPU max MHz|CPU 最大 ?MHz"),
+)
+_KNOWN = tuple((name, re.compile(pattern, re.I)) for name, pattern in _LABELS)
+
+
+def read_lscpu(text: str) -> Cpu:
+    """Never raises; what is not there or is ``-`` stays ``None``. On a machine that hides its sockets the cores are
+    those of its clusters, or its threads where each core has one.
+    """
+    said: dict[str, str] = {}
+    for line in unicodedata.normalize("NFKC", text).splitlines():
+        label, colon, value = line.partition(":")
+        label, value = label.strip(), value.strip()
+        name = next((name for name, pattern in _KNOWN if colon and pattern.fullmatch(label)), None)
+        if name is not None and value not in ("", "-"):
+            said.setdefault(name, value)
+
+    def whole(name: str) -> int | None:
+        value = said.get(name, "")
+        return int(value) if re.fullmatch(r"[0-9]{1,9}", value) else None
+
+    sockets, threads, clusters = whole("sockets"), whole("threads"), whole("clusters")
+    per_socket, per_cluster, per_core = whole("per_socket"), whole("per_cluster"), whole("per_core")
+    cores = None
+    if sockets and per_socket:
+        cores = sockets * per_socket
+    elif clusters and per_cluster:
+        cores = clusters * per_cluster
+    elif threads and per_core:
+        cores = threads // per_core
+    mhz = said.get("max_mhz", "")
+    vendor = said.get("vendor")
+    return Cpu(
+        model=said.get("bios_model") or said.get("model"),
+        vendor=_VENDORS.get((vendor or "").lower(), vendor),
+        sockets=sockets,
+        cores=cores or threads,
+        threads=threads,
+        numa_nodes=whole("numa_nodes"),
+        max_mhz=float(mhz) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", mhz) else None,
+    )
+
+
+def read_cpuinfo(text: str) -> Cpu:
+    """Model, vendor and threads of ``/proc/cpuinfo``, which is there where ``lscpu`` is not."""
+    said: dict[str, str] = {}
+    threads = 0
+    for line in text.splitlines():
+        label, _, value = (part.strip() for part in line.partition(":"))
+        threads += label == "processor"
+        said.setdefault(label, value.lower())
+    who = said.get("CPU implementer", "")
+    return Cpu(model=_PARTS.get((who, said.get("CPU part", ""))), vendor=_VENDORS.get(who), threads=threads or None)

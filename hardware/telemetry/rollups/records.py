@@ -1,0 +1,42 @@
+"""What a rollup says, whatever it is stored as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+# Metrics of an NPU. ``health`` is 0 OK, 1 Warning, 2 Alarm, 3 Critical; ``link`` 1 up, 0 down.
+METRICS = (
+    "aicore_percent", "temp_c", "power_w", "hbm_used_percent", "health", "ecc_errors", "link", "processes",
+)  # fmt: skip
+HEALTH = {"OK": 0, "Warning": 1, "Alarm": 2, "Critical": 3}
+SILENT = "silent"
+
+
+class Stat(NamedTuple):
+    """Of ``count`` values in a period. ``p95`` is one of them: the smallest that 95 % don't exceed."""
+
+    min: float
+    mean: float
+    max: float
+    p95: float
+    count: int  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Period:
+    """One machine in ``seconds`` from ``at`` on.
+
+    ``state`` is that of the last sample (``ok``, ``no-driver``, ``stuck``, ``error``), or ``silent``: the machine was
+    asked and gave no sample. ``npus`` are by (npu_id, chip_id), and then by the names of ``METRICS``; what was not read
+    is absent.
+    """
+
+    machine: str
+    machine_id: int
+    at: datetime
+    seconds: int
+    state: str
+    npus: dict[tuple[int, int], dict[str, Stat]] = field(default_factory=dict)
+    vitals: dict[str, Stat] = field(default_factory=dict)

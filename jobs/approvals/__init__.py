@@ -1,0 +1,1 @@
+"""Four eyes: a job that a rule concerns is a proposal until another person has approved its plan."""

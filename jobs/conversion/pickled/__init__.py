@@ -1,0 +1,7 @@
+"""PyTorch checkpoints (.pt, .pth, .bin) into safetensors, without torch and without unpickling.
+
+`machine` reads a pickle's instructions and knows tensors, dicts and plain values only: no name in it is ever looked up
+or called. `archive` the zip around it, `tensors` what its instructions amount to, `safetensors` the file that is
+written. All of this runs in a child process (`child`) that `sandbox` has taken everything from that it does not need;
+`load` starts it, and `folder` does so for a model folder.
+"""

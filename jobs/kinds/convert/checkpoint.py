@@ -1,0 +1,49 @@
+"""A checkpoint to ONNX on the console itself, without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.conversion.graph import INLINE_LIMIT
+from jobs.failures import PlanRefused
+from jobs.kind import DepotView
+from jobs.plan import Lane, LocalCommand, Plan, Product, Stage, Step
+
+# A weight of two bytes becomes one at most, and the scales, norms and biases beside them are few.
+QUANTIZED_LIMIT = INLINE_LIMIT * 9 // 5
+
+
+def plan_onnx(params: dict[str, Any], depot: DepotView) -> Plan:
+    checkpoint = depot.get(params["checkpoint"], "checkpoint")
+    head = depot.get(params["head"], "head") if params.get("head") else None
+    scheme = params.get("quantize", "")
+    limit = QUANTIZED_LIMIT if scheme else INLINE_LIMIT
+    if checkpoint.size > limit:
+        raise PlanRefused(
+            "model-too-large",
+            f"{checkpoint.name}: {checkpoint.size:,} bytes; its ONNX would be two files, and the depot keeps one.",
+            f"Convert it with python -m jobs.conversion; here, {limit:,} bytes are the most.",
+            "checkpoint",
+        )
+    name, length = params["name"], params["max_length"]
+    model, profile = f"{name}.onnx", f"{name}-profile.json"
+    arguments = ["python", "-m", "jobs.conversion", "checkpoint.tar", model]
+    quantized = {"scheme": scheme} if scheme else {}
+    if scheme:
+        arguments += ["--quantize", scheme]
+    if scheme == "int4":
+        # As the kind `quantize` does: asymmetric blocks lose less, for half a byte each.
+        arguments += ["--block", params.get("block", "128"), "--zero-points"]
+    inputs = {"checkpoint.tar": checkpoint.sha256}
+    products = []
+    meta = {"format": "onnx", "max_length": length, "from": checkpoint.sha256, **quantized}
+    if head is not None:
+        # What a model is asked, and how its answers are called, is known with its head only.
+        arguments += ["--head", "head.npz", "--profile", profile, "--name", name, "--max-length", str(length)]
+        inputs["head.npz"] = head.sha256
+        products.append(Product(profile, "profile", profile))
+    links = {"profile": profile} if head is not None else {}
+    products.append(Product(model, "model", model, meta=meta, links=links))
+    arguments.append("--json")
+    step = Step("convert", f"Convert {checkpoint.name} to ONNX", LocalCommand(arguments, inputs, products))
+    return Plan([Stage("Convert", [Lane(None, [step])])])

@@ -1,0 +1,1 @@
+"""Another key for the logins of machines, one machine at a time safe."""

@@ -1,0 +1,1 @@
+"""Jobs that need other jobs, and pipelines of them."""

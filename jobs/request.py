@@ -1,0 +1,66 @@
+"""What is asked for, before it is a job: stored with schedules and pipelines, carried from page to page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hardware.inventory.groups.models import Group
+from hardware.inventory.models import Machine
+from hardware.inventory.selection import Selection, usable
+from jobs.failures import PlanRefused
+from jobs.options import Options
+
+
+@dataclass(frozen=True)
+class Request:
+    """``targets`` is ``{"machines": [names]}``, ``{"labels": [...], "site": "..."}`` or ``{"group": name}``.
+
+    Machines that are named must exist when it is resolved; labels, site and group stand for whoever has them then, as
+    far as something may log in there.
+    """
+
+    slug: str
+    params: dict[str, Any] = field(default_factory=dict)
+    targets: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Request:
+        return cls(
+            data["kind"],
+            dict(data.get("params", {})),
+            dict(data.get("targets", {})),
+            Options.from_json(data.get("options", {})),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.slug, "params": self.params, "targets": self.targets, "options": self.options.to_json()}
+
+    def resolve(self) -> list[Machine]:
+        """The machines that it means now, by name. Raises ``PlanRefused`` when one that it names is not there."""
+        return resolve(self.targets)
+
+
+def resolve(targets: Mapping[str, Any]) -> list[Machine]:
+    """The machines that targets mean now."""
+    if "machines" in targets:
+        names = list(dict.fromkeys(targets["machines"]))
+        found = {machine.name: machine for machine in Machine.objects.filter(name__in=names)}
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise PlanRefused(
+                "machine-unknown", f"There is no machine called {missing[0]}.", "Correct the targets.", "targets"
+            )
+        return [found[name] for name in names]
+    if "group" in targets:
+        group = Group.objects.filter(name=targets["group"]).first()
+        if group is None:
+            raise PlanRefused(
+                "group-unknown", f"There is no group called {targets['group']}.", "Correct the targets.", "targets"
+            )
+        return group.resolve()
+    wanted = Selection.from_json(targets)
+    # Without a filter it would be the whole fleet, which nobody means by saying nothing.
+    return usable(wanted.machines(facts=True)) if wanted else []

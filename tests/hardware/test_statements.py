@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+
+from hardware.statements import Prepared, insert
+from jobs.models import Job, JobTransition
+from jobs.states import HELD, JobState
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make(**values: object) -> Job:
+    return Job.objects.create(kind="any", plan={"stages": []}, plan_hash="", queue="machines", **values)
+
+
+def plain(row: object) -> dict[str, object]:
+    return {name: value for name, value in vars(row).items() if not name.startswith("_")}
+
+
+ONE = Prepared(Job, lambda jobs, job_id: jobs.filter(pk=job_id), int)
+OWN = Prepared(
+    Job,
+    lambda jobs, job_id, owner: jobs.filter(pk=job_id, lease_owner=owner, state__in=HELD),
+    int,
+    str,
+    always=lambda: {"attempt": F("attempt") + 1},
+)
+
+
+def test_a_prepared_query_reads_what_the_orm_reads():
+    job = make(failure={"cause": "Full"}, started_at=timezone.now(), params={"a": [1, None]})
+    make()
+    for _ in range(2):
+        (read,) = ONE.objects(job.pk)
+        assert plain(read) == plain(Job.objects.get(pk=job.pk)) and not read._state.adding
+    assert ONE.objects(-1) == []
+
+
+def test_a_prepared_update_writes_new_values_each_time_to_those_it_is_for():
+    one, other = make(state=JobState.RUNNING, lease_owner="a"), make(state=JobState.RUNNING, lease_owner="b")
+    for at, said in enumerate(({"cause": "one"}, {"cause": "two"}), 1):
+        now = timezone.now()
+        assert OWN.update(one.pk, "a", failure=said, ended_at=now, waits_for=other.pk) == 1
+        one.refresh_from_db()
+        assert (one.failure, one.ended_at, one.waits_for, one.attempt) == (said, now, other, at)
+    assert OWN.update(one.pk, "b", failure={}) == 0
+    other.refresh_from_db()
+    assert (other.failure, other.attempt) == ({}, 0)
+
+
+def test_an_expression_is_reckoned_anew_each_time():
+    job = make(state=JobState.RUNNING, lease_owner="a")
+    for step in (1, 10):
+        assert OWN.update(job.pk, "a", log_length=F("log_length") + step) == 1
+    job.refresh_from_db()
+    assert (job.log_length, job.attempt) == (11, 2)
+
+
+def test_a_row_is_inserted_with_the_defaults_of_its_fields():
+    job = make()
+    insert(JobTransition, job_id=job.pk, to_state=JobState.QUEUED, actor="ada", reason={"a": "量"})
+    row = JobTransition.objects.get(job=job, actor="ada")
+    assert (row.from_state, row.attempt, row.reason) == ("", 0, {"a": "量"})
+    assert abs((timezone.now() - row.at).total_seconds()) < 60
+
+
+def test_a_prepared_delete_takes_only_what_it_is_for():
+    one, other = make(), make()
+    for job in (one, other):
+        insert(JobTransition, job_id=job.pk, to_state=JobState.QUEUED, actor="ada")
+    gone = Prepared(JobTransition, lambda rows, job_id: rows.filter(job=job_id), int)
+    assert gone.delete(one.pk) == 1
+    assert list(JobTransition.objects.values_list("job", flat=True)) == [other.pk]
+
+
+def test_a_parameter_that_the_query_does_not_pass_on_is_refused():
+    lost = Prepared(Job, lambda jobs, job_id: jobs.filter(pk__in=[]) | jobs.filter(pk=1), int)
+    with pytest.raises(AssertionError, match="can't be filled in"):
+        lost.rows(7)
