@@ -27,8 +27,9 @@ CHILD = """
 import sys
 from pathlib import Path
 from jobs.quantization import Options, quantize
+from jobs.quantization.measure import peak_memory
 report = quantize(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], Options(measure=False))
-print(report.quantize_seconds, report.weights_ratio)
+print(report.quantize_seconds, peak_memory() >> 20)
 """
 
 
@@ -81,14 +82,13 @@ def quantized(source: Path, out: Path, scheme: str, limit: int) -> tuple[float, 
 
     command = [sys.executable, "-c", CHILD, str(source), str(out), scheme]
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
-        child = subprocess.Popen(command, stdout=said, stderr=complained, preexec_fn=bound)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+        code = subprocess.call(command, stdout=said, stderr=complained, preexec_fn=bound)
         for stream in (said, complained):
             stream.seek(0)
-        if child.returncode:
-            raise SystemExit((complained.read().strip().splitlines() or [f"ended with {child.returncode}"])[-1])
-        return float(said.read().split()[0]), used.ru_maxrss // 1024
+        if code:
+            raise SystemExit((complained.read().strip().splitlines() or [f"ended with {code}"])[-1])
+        seconds, rss_mb = said.read().split()
+        return float(seconds), int(rss_mb)
 
 
 def _drop(path: Path) -> None:

@@ -38,8 +38,10 @@ def test_a_generated_decoder_looks_at_earlier_words_only_and_quantizes_under_a_m
     again = answer(source, {"input_ids": changed})
     np.testing.assert_allclose(again[:, :5], wanted[:, :5], atol=1e-5)
     assert np.abs(again[:, 5:] - wanted[:, 5:]).max() > 0.1
+    # The child's own: what its parent holds when it starts it is not counted.
+    ballast = np.ones(600 << 20, np.uint8)
     _, rss_mb = quantized(source, out, "int8-weight", 2 * 10**9)
-    assert rss_mb < 500
+    assert rss_mb < 500 < ballast.nbytes >> 20
     got = answer(out, {"input_ids": words})
     assert np.linalg.norm(wanted - got) / np.linalg.norm(wanted) < 0.05
 
