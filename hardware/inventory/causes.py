@@ -21,6 +21,7 @@ TEMPLATES = (
     _("%(machine)s: %(host)s port %(port)s offered no host key."),
     _("%(machine)s: it lets nobody log in: no answer for %(n)s s."),
     _("%(machine)s: it has not answered for %(n)s s."),
+    _("%(machine)s: a tool hangs."),
     _("%(machine)s: a tool hung that was asked for error counts and links."),
     _("%(machine)s: port %(port)s gave no answer within %(n)s s."),
     _("%(machine)s: nothing answers on its port %(port)s."),
@@ -80,6 +81,13 @@ def cause(text: str) -> str:
 
 # Why a connection did not come about, as the transport and the system say it.
 _REASONS = Sentences(
-    (_("no answer in time"), _("Connection refused"), _("No route to host"), _("Network is unreachable"))
+    (
+        _("no answer in time"),
+        _("Connection refused"),
+        _("No route to host"),
+        _("Network is unreachable"),
+        # What a host offers in the place of its key.
+        _("one of another type"),
+    )
 )
-_SENTENCES = Sentences(TEMPLATES, {"why": cause, "reason": _REASONS.say})
+_SENTENCES = Sentences(TEMPLATES, within={"why": cause, "reason": _REASONS.say, "offered": _REASONS.say})

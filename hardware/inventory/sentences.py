@@ -9,26 +9,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 
 from django.utils.translation import gettext
 
 _VALUE = re.compile(r"%\((\w+)\)s|%%")
+# A value of one of these names has no space in it: the templates are short, and would else fit what is not theirs.
+ONE_WORD = frozenset({"parameter", "key"})
 
 
 class Sentences:
     """``within``: of a value's name, what says it in the reader's language, where it is a sentence or a title itself.
 
-    Where several templates fit, the earlier one counts.
+    Where several templates fit, the one counts that has most of the sentence in it.
     """
 
-    def __init__(self, templates: Iterable[str], within: Mapping[str, Callable[[str], str]] | None = None) -> None:
-        self._known = [(re.compile(_pattern(template), re.DOTALL), template) for template in templates]
+    def __init__(self, *templates: Iterable[str], within: Mapping[str, Callable[[str], str]] | None = None) -> None:
+        self._whole: set[str] = set()
+        self._known: list[tuple[list[str], re.Pattern[str], str]] = []
+        for template in sorted(chain(*templates), key=lambda one: -sum(map(len, _parts(one)))):
+            if _VALUE.search(template):
+                self._known.append((_parts(template), re.compile(_pattern(template), re.DOTALL), template))
+            else:
+                self._whole.add(template)
         self._within = within or {}
 
     def say(self, text: str) -> str:
-        for pattern, template in self._known:
-            found = pattern.fullmatch(text)
-            if found is not None:
+        if text in self._whole:
+            return gettext(text)
+        for parts, pattern, template in self._known:
+            # Hardly any template has its words in a text: to see so costs a tenth of trying the pattern.
+            if all(part in text for part in parts) and (found := pattern.fullmatch(text)) is not None:
                 values = {
                     name: self._within[name](value) if name in self._within else value
                     for name, value in found.groupdict().items()
@@ -37,10 +48,15 @@ class Sentences:
         return text
 
 
+def _parts(template: str) -> list[str]:
+    """What stands between the values."""
+    return [part.replace("%%", "%") for part in re.split(r"%\(\w+\)s", template) if part]
+
+
 def _pattern(template: str) -> str:
     made, end = "", 0
     for value in _VALUE.finditer(template):
         made += re.escape(template[end : value.start()])
-        made += f"(?P<{value[1]}>.+?)" if value[1] else "%"
+        made += (f"(?P<{value[1]}>\\S+)" if value[1] in ONE_WORD else f"(?P<{value[1]}>.+?)") if value[1] else "%"
         end = value.end()
     return made + re.escape(template[end:])

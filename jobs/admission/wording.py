@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from jobs import registry
 from jobs.admission.limits import taken
@@ -119,28 +118,5 @@ def use(limit: Limit) -> dict[str, int]:
 
 
 def refusal(cause: str, mend: str) -> str:
-    """A refusal's sentences; those of windows and limits are whole in the catalogue."""
-    said, done = schedules.refusal(cause, mend)
-    return f"{_(said)} {_(done)}"
-
-
-REFUSALS = (
-    gettext_noop("The window has no name."),
-    gettext_noop("The freeze has no beginning and end."),
-    gettext_noop("Give two times, the later last."),
-    gettext_noop("In a freeze no job begins, so none has to end inside."),
-    gettext_noop("Leave that out."),
-    gettext_noop("The window is on no day."),
-    gettext_noop("Choose days of the week."),
-    gettext_noop("The window has no beginning and end."),
-    gettext_noop("Give the times of day."),
-    gettext_noop("Give a time such as 22:00."),
-    gettext_noop("The limit limits nothing."),
-    gettext_noop("Give jobs, machines or both."),
-    gettext_noop("Give 1 or more, or use a freeze."),
-    gettext_noop("There is a limit for this kind and site already."),
-    gettext_noop("Change that one."),
-    gettext_noop("The reason is missing."),
-    gettext_noop("Say why it can't wait."),
-    gettext_noop("There is nothing to do."),
-)
+    """A refusal's two sentences."""
+    return " ".join(schedules.refusal(cause, mend))

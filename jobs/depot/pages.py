@@ -20,7 +20,7 @@ from jobs.depot.recognize import recognize
 from jobs.depot.services import ingest, verify
 from jobs.failures import JobFailed
 from jobs.models import Job, JobStep
-from jobs.pages import reports
+from jobs.pages import causes, reports
 from jobs.rollout.models import Release
 
 PAGE = 50
@@ -140,7 +140,9 @@ def _upload(request: HttpRequest) -> HttpResponse:
             origin="upload",
         )
     except JobFailed as wrong:
-        return _page(request, {"cause": wrong.cause, "mend": wrong.mend, "code": wrong.code}, 422)
+        return _page(
+            request, {"cause": causes.cause(wrong.cause), "mend": causes.mend(wrong.mend), "code": wrong.code}, 422
+        )
     except ValidationError as wrong:
         return _page(request, {"cause": str(wrong.detail), "mend": ""}, 422)
     messages.success(request, _("%(name)s is in the depot.") % {"name": made.name})
@@ -168,7 +170,11 @@ def file(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         return files.answer(artifact)
     except JobFailed as wrong:
-        return HttpResponse(f"{wrong.cause} {wrong.mend}", status=410, content_type="text/plain; charset=utf-8")
+        return HttpResponse(
+            f"{causes.cause(wrong.cause)} {causes.mend(wrong.mend)}",
+            status=410,
+            content_type="text/plain; charset=utf-8",
+        )
 
 
 @require_GET

@@ -27,7 +27,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         done = control.pause(found, actor=request.user.get_username(), before=before)
     except PlanRefused as refused:
-        messages.error(request, f"{causes.cause(refused.cause)} {wording.mend(refused.mend)}")
+        messages.error(request, f"{causes.cause(refused.cause)} {causes.mend(refused.mend)}")
     else:
         if done and before:
             messages.success(request, _("The job will pause before: %(step)s.") % {"step": wording.column(before)})

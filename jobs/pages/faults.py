@@ -64,7 +64,7 @@ def of(job: Job, steps: list[Step]) -> Faults:
             step=row,
             what=_what(row),
             cause=causes.cause(row.failure["cause"]),
-            mend=wording.mend(row.failure["mend"]),
+            mend=causes.mend(row.failure["mend"]),
             code=row.failure["code"],
             tried=[],
         )

@@ -20,7 +20,7 @@ from jobs.failures import PlanRefused
 from jobs.kind import Kind, Target
 from jobs.models import Job
 from jobs.options import Options
-from jobs.pages import causes, forms, options, pasted, planview, readiness, targets, wording
+from jobs.pages import causes, forms, options, pasted, planview, readiness, targets
 from jobs.pipelines.registry import all_pipelines
 from jobs.pipelines.services import carry_on
 from jobs.remedies import shown as remedies
@@ -227,7 +227,7 @@ class Draft:
         """Say it at its field where the form has that field, else above the form."""
         field = refused.field
         if field == "targets" or field.startswith(options.PREFIX) or field in self.kind.Params().fields:
-            self.errors[refused.field] = [f"{causes.cause(refused.cause)} {wording.mend(refused.mend)}"]
+            self.errors[refused.field] = [f"{causes.cause(refused.cause)} {causes.mend(refused.mend)}"]
         else:
             self.refusal = refused
 

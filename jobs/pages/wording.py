@@ -1,7 +1,7 @@
-"""What the pages say about steps and failures, in the reader's language.
+"""What the pages say about steps, in the reader's language.
 
-Plans and failures are records: they are stored in English, as they were made and hashed. Here the sentences that the
-kinds use have their translation; one that is new since is shown as it was stored.
+Plans are records: they are stored in English, as they were made and hashed. Here the sentences that the kinds use have
+their translation; one that is new since is shown as it was stored.
 """
 
 from __future__ import annotations
@@ -85,139 +85,6 @@ _TITLES = tuple(
     )
 )
 
-# What to do, as failures carry it.
-MENDS = (
-    _("Stop what holds it on the machine, or take the machine out of the targets; then launch again."),
-    _("Stop what holds it on the machine, then run the job again. Nothing was changed there."),
-    _("Check the depot's disk, remove the artifact and ingest the file again."),
-    _("Copy the file again from its source, and compare the SHA-256 that the vendor gives."),
-    _("Copy the file again."),
-    _("Look at the air: inlet temperature, filters, blanking plates. Or move load away from the machine."),
-    _("Set them where the chassis has its fans."),
-    _("Hand them back to automatic first, or leave them to whoever holds them."),
-    _("Read the BMC again, then plan again."),
-    _("Nothing is held any more. Run the job again if the chips are still hot."),
-    _("Look at the BMC after that time; if it is still in manual mode, set it to automatic there."),
-    _("Give the machine its BMC on its page, then plan again."),
-    _("Do what the message says, then run the job again."),
-    _("Take 4-bit weights, or round to the nearest step."),
-    _("Give a calibration set, or take HQQ, which needs none."),
-    _("Allow more to be lost, or take smaller blocks or a scheme of more bits; then run the job again."),
-    _("Choose a calibration set, or another scheme."),
-    _("Copy the file again, under the name that it was published with."),
-    _("Restart the machine, so that its driver is loaded; then look at dmesg."),
-    _("Choose another old credential."),
-    _("Plan the job anew."),
-    _("Make a new key for it first (POST /api/v1/credentials/ID/new-key/), and choose that credential."),
-    _("See AuthorizedKeysFile and PubkeyAuthentication in its sshd_config. It keeps the credential that it has."),
-    _("Install driver and firmware."),
-    _("Install a driver and a firmware that belong together."),
-    _("Install a MindSpore wheel that was built for Ascend."),
-    _("Install the driver and restart the machine: MindSpore finds no driver library."),
-    _("Install the CANN that this MindSpore was released with: it lacks the library that the message names."),
-    _("Install driver and CANN, and a MindSpore wheel that was built for Ascend; then check again."),
-    _("Read the step's log, mend what it names, then check again."),
-    _("Choose the wheel for this machine's Python and architecture."),
-    _("Ingest the wheel that the message names, then run the job again."),
-    _("Install pip for this Python from the depot, then run the job again."),
-    _("Free space where Python keeps its packages, then run the job again."),
-    _("Install a Python of its own for MindSpore: this one belongs to the system."),
-    _("Mend what failed there, then run it again on them."),
-    _("Retry the pipeline to go on from here."),
-    _("Give the job's number to its makers."),
-    _("Ingest the file again."),
-    _("Look at the installer's log; restart the machine if it has not been restarted since."),
-    _("Look at the log of the service on the machine."),
-    _("Look at the machine's console or its BMC."),
-    _("Read the installer's log."),
-    _("Read the step's log, mend what it names, then run the job again."),
-    _("Read the step's log."),
-    _("Read the step's log, mend what it names, then check again."),
-    _("Install a MindSpore wheel that was built for Ascend."),
-    _("Install driver and firmware."),
-    _("Install a driver and a firmware that belong together."),
-    _("Restart the machine, so that its driver is loaded; then look at dmesg."),
-    _("Copy the file again, under the name that it was published with."),
-    _("See which step took so long, then run the job again on the machines that are not done."),
-    _("See in its log what it waited for, then run the job again."),
-    _("Read /var/log/ascend_seclog/ascend_install.log on the machine."),
-    _("Read /var/log/ascend_seclog/ascend_install.log: the module did not build for this kernel."),
-    _("Read /var/log/ascend_seclog/ascend_toolkit_install.log on the machine."),
-    _("Correct the value that the message names; --soc_version is Ascend + the Name that npu-smi shows."),
-    _("Correct the value that the message names."),
-    _("Give the option that the message names."),
-    _("Replace the operator that the message names, or convert for a CANN that knows it."),
-    _("The chip has no kernel for this operator: convert with another precision, or replace it."),
-    _("Install the Python module that the message names on the machine."),
-    _("Install CANN again: its Python part is not whole."),
-    _("Install the driver first: CANN finds no driver library."),
-    _("Install CANN first: there is no atc."),
-    _("Install torch, torch_npu and msModelSlim on the machine, then probe it again."),
-    _("Mend it on the machine, or correct the parameters."),
-    _("Read the step's log: it may have asked a question, for it has no settings for this model."),
-    _("Give it more NPUs, or free those that it has."),
-    _("Install MindSpore Lite first, and probe the machine again: there is no converter_lite."),
-    _("Unpack MindSpore Lite to /opt or /usr/local, then probe the machine again."),
-    _("Look at the step's log for another name of the result, and at the room on the machine's disk."),
-    _("Run the job again: it is made anew."),
-    _("Choose an ONNX model."),
-    _("Choose an ONNX, or an OM of one shape."),
-    _("Choose one machine."),
-    _("Give the input shape, such as input_ids:1,128."),
-    _("Write -1 for the size that varies, or export the model with that size free."),
-    _("Leave shapes and dynamic sizes out, or convert the ONNX of the model."),
-    _("Leave width, height and crop out."),
-    _("Use --dynamic_image_size, or no AIPP."),
-    _("Give batches from 1 to 2048 with commas between them, such as 1,2,4,8."),
-    _("Give height,width with semicolons between them, such as 224,224;448,448."),
-    _("Give one size for each -1 of the input shape, such as 1,64;1,128."),
-    _("Install the kernel headers of the running kernel, dkms, gcc and make, then run it again."),
-    _("Stop the containers and processes that hold an NPU, then run it again."),
-    _("Install the tools that the message names, then run it again."),
-    _("Free space under /usr/local, then run it again."),
-    _("Choose the package for this machine's chip."),
-    _("Create the user and group HwHiAiUser, then run it again."),
-    _("Log in as root, or with sudo."),
-    _("Wait until the other installer has ended, then run it again."),
-    _("Check that the folder exists and that the login user may write there."),
-    _("Check the machine's power, its management network and the address, then probe it again."),
-    _("Check the network to the machine. What runs there goes on; its log follows when the link is back."),
-    _("Correct the user name, password or key in the machine's credential."),
-    _("Free space on that file system, then run the job again; it goes on where it stopped."),
-    _("Free space on the console's disk, then run the job again."),
-    _("Look at the machine's load, then try again."),
-    _("Look at the machine: what the command did is not known. Then run the job again if that is safe."),
-    _("See what the command had done before the restart, then run the job again if that is safe."),
-    _("Try again. If it happens twice, check the machine's memory and disk."),
-    _("Find out why: a new installation, or someone in between. Then confirm the new fingerprint."),
-    _("Give the user a login shell that runs /bin/sh, and see that /bin/sh exists on the machine."),
-    _("Choose a release."),
-    _("Roll a release out first, or take it out of the targets."),
-    _("Choose other values; a restart alone is a rollout of the same release."),
-    _("Do what its advice says."),
-    _("Probe it first."),
-    _("Install CANN there instead."),
-    _("Choose the packages: install driver and firmware from the machine's page."),
-    _("Put the package into the depot first."),
-    _("Wait for its end, or cancel it."),
-    _("Launch the job by itself if it is still wanted."),
-    _("Choose one that is in the depot."),
-    _("Confirm its fingerprint, or take it out of the targets."),
-    _("Correct the targets."),
-    _("Give another version."),
-    _("Look at the new plan, then run it."),
-    _("Look at what is different, then ask again."),
-    _("Ask for another plan."),
-    _("Look at the job."),
-    _("Ask somebody else to look at the plan; you can withdraw it by cancelling the job."),
-    _("Look at the plan that waits, then decide."),
-    _("Run the job again."),
-    _("Run it again on all of them."),
-    _("Wait for its end, or cancel it; then run it again."),
-    _("Take it out of the targets."),
-    _("Install the driver and probe again, or take the machine out of the targets."),
-)
-
 # Of a step's key, the word over its column.
 KEYS = (
     _("Send driver"), _("Send firmware"), _("Send cann"), _("User"), _("Driver"), _("Firmware"), _("Cann"),
@@ -240,11 +107,6 @@ def title(text: str) -> str:
                 parts["stage"] = title(parts["stage"])
             return gettext(message) % parts if parts else gettext(message)
     return text
-
-
-def mend(text: str) -> str:
-    """What to do."""
-    return gettext(text) if text else ""
 
 
 def column(key: str) -> str:

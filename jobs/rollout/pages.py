@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from jobs.depot.models import Artifact
 from jobs.failures import PlanRefused
+from jobs.pages import causes
 from jobs.rollout.api import ReleaseSerializer
 from jobs.rollout.models import Deployment, Release
 from jobs.rollout.services import make_release
@@ -45,7 +46,7 @@ def new_release(request: HttpRequest, pk: int) -> HttpResponseBase:
             query = urlencode({"kind": "rollout", "params.release": release.pk})
             return HttpResponseRedirect(f"{reverse('job-new')}?{query}")
         except PlanRefused as refused:
-            errors = {refused.field or "name": [f"{refused.cause} {refused.mend}"]}
+            errors = {refused.field or "name": [f"{causes.cause(refused.cause)} {causes.mend(refused.mend)}"]}
     return _form(request, image, {name: request.POST.get(name, "") for name in FIELDS}, errors)
 
 

@@ -73,7 +73,7 @@ def step_title(text: str) -> str:
 @register.filter
 def mend(text: str) -> str:
     """What to do, in the reader's language."""
-    return wording.mend(text)
+    return causes.mend(text)
 
 
 @register.filter

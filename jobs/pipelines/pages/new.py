@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from jobs.failures import PlanRefused
 from jobs.models import Job
-from jobs.pages import causes, forms, planview, targets, wording
+from jobs.pages import causes, forms, planview, targets
 from jobs.pipelines import registry
 from jobs.pipelines.definition import Definition
 from jobs.pipelines.models import Pipeline
@@ -107,7 +107,7 @@ class Draft:
         return str(restarts[0].machines[0]) if restarts and restarts[0].machines else ""
 
     def _refuse(self, refused: PlanRefused) -> None:
-        text = f"{causes.cause(refused.cause)} {wording.mend(refused.mend)}"
+        text = f"{causes.cause(refused.cause)} {causes.mend(refused.mend)}"
         if refused.field == "options.tolerate":
             self.errors["tolerate"] = [text]
         elif refused.field == "targets" or refused.field in self.definition.Params().fields:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from jobs.depot.models import Artifact
 from jobs.failures import PlanRefused
 from jobs.models import Job
-from jobs.pages import causes, wording
+from jobs.pages import causes
 from jobs.pipelines import registry
 from jobs.pipelines.definition import Definition
 from jobs.pipelines.dependency import chain
@@ -126,7 +126,7 @@ def retry(request: HttpRequest, pk: int) -> HttpResponse:
         job = retry_pipeline(found, actor=request.user.get_username())
         messages.success(request, _("It goes on with job %(id)s.") % {"id": job.pk})
     except PlanRefused as refused:
-        messages.error(request, f"{causes.cause(refused.cause)} {wording.mend(refused.mend)}")
+        messages.error(request, f"{causes.cause(refused.cause)} {causes.mend(refused.mend)}")
     return HttpResponseRedirect(reverse("pipeline", args=[pk]))
 
 
@@ -148,7 +148,7 @@ def _stage(stage: StageStanding, standing: Standing, definition: Definition | No
         "machines": [machine.name for machine in job.machines.all()] if job else [],
         "waits": words.why_it_waits(stage),
         "cause": causes.cause(job.failure.get("cause", "")) if job and not stage.met else "",
-        "mend": wording.mend(job.failure.get("mend", "")) if job else "",
+        "mend": causes.mend(job.failure.get("mend", "")) if job else "",
         "behind": words.left_behind(job) if job else [],
         "earlier": [earlier.pk for earlier in chain(job)][1:] if job else [],
         "params": words.parameters(stage.stage.kind, _of_job(job) or stage.stage.params, definition),

@@ -92,7 +92,7 @@ def test_it_may_fire_once_or_every_so_often_and_by_label_or_group(site: httpx.Cl
 @pytest.mark.parametrize(
     ("wrong", "field", "said"),
     [
-        ({"cron": "61 2 * * *"}, "s-cron", "'61' is no minute. Give 0 to 59."),
+        ({"cron": "61 2 * * *"}, "s-cron", "'61' is no minute. Give the minute as 0 to 59."),
         ({"mode": "once", "at": "2020-01-01T00:00"}, "s-at", "This time is over."),
         ({"mode": "every", "number": "x"}, "s-seconds", "'x' is no whole number."),
         ({"machine": ""}, "targets", "Command takes machines."),

@@ -1,27 +1,11 @@
-"""What happened, as failures and refusals carry it, in the reader's language with its values. See ``sentences``."""
+"""Of remedies, fans, what is on a machine, and of any job while it runs."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext_noop as _
 
-from hardware.inventory import causes
-from hardware.inventory.sentences import Sentences
-from jobs.pages.wording import title
-
-_HELD = Sentences(
-    (
-        "Container %(container)s (%(process)s, pid %(pid)s) has the NPU driver open: stop it.",
-        "Process %(process)s (pid %(pid)s) has the NPU driver open: stop it.",
-        "NPU %(npus)s is held by process %(process)s (pid %(pid)s): stop it, or choose other NPUs.",
-        "NPU %(npus)s is held by process %(process)s (pid %(pid)s): stop it.",
-        "NPU %(npus)s is held by container %(container)s (%(process)s, pid %(pid)s): stop it, or choose other NPUs.",
-        "NPU %(npus)s is held by container %(container)s: stop it, or choose other NPUs.",
-        "NPU %(npus)s is held by container %(container)s: stop it.",
-    )
-)
-
-# The more particular ones first. Of remedies:
 TEMPLATES = (
+    # Of remedies.
     _("%(machine)s: no release is served there."),
     _("%(machine)s: its facts have not been read."),
     _("%(machine)s: driver and firmware agree; it is CANN that differs."),
@@ -61,22 +45,35 @@ TEMPLATES = (
     _("The job was stopped: it took longer than the %(n)s s it may."),
     _("The console itself is at fault."),
     _("%(title)s ended with exit code %(code)s: %(said)s"),
+    _("Install %(wanted)s; after an installation, read its log."),
+    _("%(machine)s: %(n)s of %(wanted)s device nodes /dev/davinciN are there."),
+    _("%(machine)s: %(n)s of %(wanted)s device nodes /dev/davinciN are there, /dev/davinci_manager is not."),
+    _("%(machine)s has no driver."),
+    _("%(machine)s has no firmware."),
+    _("%(machine)s has no driver and no firmware."),
+    # Of logins.
+    _("%(machine)s: the new key was added, and a login of user %(user)s with it is refused."),
+    _("The credential %(name)s is gone."),
+    _("There is no credential %(id)s."),
+    _("Choose another one."),
+    _("The credential %(name)s has no private key."),
+    _("The key of %(name)s can't be read."),
+    _("Store it anew."),
+    _("%(user)s is no user name that a shell knows."),
+    _("Correct it."),
+    _("%(old)s and %(new)s have the same key."),
+    _("%(machine)s is logged in to as %(user)s, and %(new)s is for %(other)s."),
+    _("Make a new key for %(name)s, or leave this machine out."),
+    _("%(machine)s: %(title)s was stopped: it took longer than the %(n)s s it may."),
+    _("The step ended well but made no %(file)s."),
+    _("%(title)s: it ran, but not on an NPU: %(said)s"),
+    # Of a machine that can't be used.
+    _("A machine of this kind has its fans elsewhere."),
+    _("Allow it in %(name)s's sshd_config: AllowTcpForwarding yes, and PermitOpen for %(where)s."),
+    _("See what sudo asks there: ssh in and run sudo -v."),
+    _("Add the line `Defaults:%(user)s !requiretty` to its sudoers, with visudo."),
+    _("Let %(user)s run commands as root there, with visudo: %(line)s; or log in as another user."),
+    _("Give the password for sudo in the machine's credential, or let %(user)s do without one there: %(line)s."),
+    _("Check the machine's load, its power and its management network."),
+    _("On %(name)s: %(why)s"),
 )
-
-
-def cause(text: str) -> str:
-    """The sentence of a failure or a refusal; as it was kept where it is none of these."""
-    if not text:
-        return ""
-    told = _SENTENCES.say(text)
-    if told != text:
-        return told
-    told = causes.cause(text)
-    if told != text:
-        return told
-    # Who holds an NPU is preflight's own sentence, behind the machine's name.
-    name, colon, rest = text.partition(": ")
-    return f"{name}: {held}" if colon and (held := _HELD.say(rest)) != rest else text
-
-
-_SENTENCES = Sentences(TEMPLATES, {"title": title, "why": causes.cause, "held": _HELD.say})

@@ -1,0 +1,155 @@
+"""Whatever a refusal or a failure says is told in the reader's language: a new sentence needs its template.
+
+A refusal is a record in English (``jobs.pages.causes`` says why, and has the templates). Read here are the sentences at
+the calls that make one: of the classes below, and of the functions that return one of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.utils.translation import override
+
+from hardware.ssh import errors
+from jobs.pages.causes import cause, mend
+from tests.conventions.test_project import ROOT
+
+# Those that derive from them count, too.
+REFUSALS = {"JobFailed", "ConversionRefused", "ImageRefused", "NotPng"}
+REFUSALS |= {name for name, made in vars(errors).items() if isinstance(made, type) and issubclass(made, Exception)}
+REFUSALS |= {"BmcUnreachable", "BmcRefused", "BmcLoginRefused", "CertificateNotPinned"}
+# Nobody reads them on a page: the simulated machines' own, the service in its container, and what is typed by hand.
+ELSEWHERE = (
+    "hardware/simulator/",
+    "jobs/serving/",
+    "jobs/management/",
+    "jobs/conversion/",
+    "jobs/quantization/",
+    "jobs/sharding/",
+)
+# Preflight's rules mark their own sentences; a job that one blocks is refused with them. Two modules have none.
+PREFLIGHT = re.compile(r"hardware/inventory/preflight/(?!codes\.py|compatibility/rows\.py)")
+# Put together of words: in place of the sentence stand those that come about.
+TOGETHER = {
+    "7 has no 7.": ("n1 has no driver.", "n1 has no driver and no firmware."),
+    "7 takes 7.": (
+        "Verify takes no machine.",
+        "Verify takes one machine at most.",
+        "Verify takes exactly one machine.",
+    ),
+    "7 is no 7.": ("x is no minute.", "x is no day of the month.", "x is no day of the week."),
+    "7 did not approve it7": ("ada did not approve it.", "ada did not approve it: not today"),
+    "7: 7 of 7 device nodes /dev/davinciN are there7.": (
+        "n1: 7 of 8 device nodes /dev/davinciN are there.",
+        "n1: 7 of 8 device nodes /dev/davinciN are there, /dev/davinci_manager is not.",
+    ),
+    "7: the depot has no 7 for it.": (
+        "n1: the depot has no driver 1.0 for it.",
+        "n1: the depot has no firmware that goes with driver 1.0 for it.",
+    ),
+    "firmware that goes with driver 7": (),
+    "On 7: 7": ("On b: Log in as root, or with sudo.",),
+    "one of another type": ("n1: the host key changed from SHA256:7 to one of another type; nothing was sent.",),
+    "Give five: 7; such as 30 2 * * 1-5.": (
+        "Give five: minute, hour, day of the month, month, day of the week; such as 30 2 * * 1-5.",
+    ),
+    "7 is a secret and was not given. 7": (
+        "token is a secret and was not given. It is kept only until the job it was given for has ended.",
+    ),
+}
+
+
+def test_every_refusal_is_told_in_the_readers_language():
+    said = dict(_sentences())
+    assert len(said) > 450
+    assert not set(TOGETHER) - set(said), "not said any more"
+    missing = []
+    for text, place in said.items():
+        for whole in TOGETHER.get(text, (text,)):
+            if not _told(whole):
+                missing.append(f"{place}: {whole}")
+    assert not missing, "Give it a template in jobs/pages/causes, and that a translation:\n" + "\n".join(missing)
+
+
+def _told(text: str) -> bool:
+    """Whether it has a template. An error of the SSH layer puts the machine's name before what it is given."""
+    with override("zh-hans"):
+        return cause(text) != text or mend(text) != text or cause(f"n1: {text}") != f"n1: {text}"
+
+
+def _sentences() -> Iterator[tuple[str, str]]:
+    """Each sentence that a refusal is made with, a 7 where a value comes, and where."""
+    trees = dict(_trees())
+    classes, makers = _refusals(trees.values())
+    for path, tree in trees.items():
+        outer = _assigned(tree.body)
+        telling = classes | makers | ({"gettext_noop"} if PREFLIGHT.match(path) else set())
+        done: set[ast.Call] = set()
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            names = outer | _assigned(ast.walk(function))
+            for call in ast.walk(function):
+                if isinstance(call, ast.Call) and call not in done and _name(call.func) in telling:
+                    done.add(call)
+                    # Codes and fields are arguments as well: those have no space in them.
+                    for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+                        texts = [text for text in _texts(argument, names) if " " in text.strip(" 7")]
+                        yield from ((text, f"{path}:{call.lineno}") for text in texts)
+
+
+def _trees() -> Iterator[tuple[str, ast.Module]]:
+    # What is collected while a file is parsed may have a stack trace to log, and that parses, too: Python 3.11 refuses.
+    gc.collect()
+    for folder in ("hardware", "jobs"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            path = str(Path(file).relative_to(ROOT))
+            if not path.startswith(ELSEWHERE) and "/migrations/" not in path:
+                yield path, ast.parse(file.read_text())
+
+
+def _refusals(trees) -> tuple[set[str], set[str]]:
+    """The names of the classes, and of the functions that return one."""
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    classes = set(REFUSALS)
+    for _ in range(3):
+        classes |= {
+            node.name
+            for node in nodes
+            if isinstance(node, ast.ClassDef) and {_name(base) for base in node.bases} & classes
+        }
+    makers = {node.name for node in nodes if isinstance(node, ast.FunctionDef) and _name(node.returns) in classes}
+    return classes, makers
+
+
+def _assigned(nodes) -> dict[str, list[ast.expr]]:
+    found = defaultdict(list)
+    for node in nodes:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                found[_name(target)].append(node.value)
+    return dict(found)
+
+
+def _name(node: ast.AST | None) -> str:
+    return getattr(node, "id", "") or getattr(node, "attr", "")
+
+
+def _texts(node: ast.expr, names: dict[str, list[ast.expr]], deep: int = 0) -> list[str]:
+    """What an argument can say: literals, both ways of a condition, and names that were given such."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in node.values)]
+    if isinstance(node, ast.BinOp):
+        return [a + b for a in _texts(node.left, names, deep) for b in _texts(node.right, names, deep)]
+    if isinstance(node, ast.IfExp):
+        return _texts(node.body, names, deep) + _texts(node.orelse, names, deep)
+    if isinstance(node, ast.Name) and deep < 2:
+        return [text for given in names.get(node.id, []) for text in _texts(given, names, deep + 1)]
+    return []
