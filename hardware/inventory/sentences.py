@@ -14,8 +14,10 @@ from itertools import chain
 from django.utils.translation import gettext
 
 _VALUE = re.compile(r"%\((\w+)\)s|%%")
-# A value of one of these names has no space in it: the templates are short, and would else fit what is not theirs.
-ONE_WORD = frozenset({"parameter", "key"})
+# What a value can be, by its name: what a tool or another sentence said is anything, and else no sentence ends in it.
+# With a name or a key short templates ("Give %(parameter)s.") fit nothing that is not theirs.
+_ANYTHING, _WITHIN, _WORD = r".+?", r"(?:(?!\. ).)+?", r"\S+"
+_KINDS = {"said": _ANYTHING, "why": _ANYTHING, "held": _ANYTHING, "reason": _ANYTHING, "parameter": _WORD, "key": _WORD}
 
 
 class Sentences:
@@ -57,6 +59,6 @@ def _pattern(template: str) -> str:
     made, end = "", 0
     for value in _VALUE.finditer(template):
         made += re.escape(template[end : value.start()])
-        made += (f"(?P<{value[1]}>\\S+)" if value[1] in ONE_WORD else f"(?P<{value[1]}>.+?)") if value[1] else "%"
+        made += f"(?P<{value[1]}>{_KINDS.get(value[1], _WITHIN)})" if value[1] else "%"
         end = value.end()
     return made + re.escape(template[end:])
