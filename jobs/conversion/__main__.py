@@ -8,11 +8,12 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jobs.conversion.bert import BertConfig, Head
 from jobs.conversion.checkpoint import opened_checkpoint
-from jobs.conversion.commandline import Parser, carry_out, say
+from jobs.conversion.commandline import Parser, carry_out, refuse_place, say, write_report
 from jobs.conversion.decoders.config import is_decoder
 from jobs.conversion.decoders.convert import PRECISIONS, PreparedDecoder
 from jobs.conversion.decoders.mixture import FORMS
@@ -27,8 +28,8 @@ from jobs.conversion.writing import Prepared, write
 
 def convert(given: Namespace) -> dict[str, Any]:
     """Converts what the checkpoint's config.json names; the report. Raises ConversionRefused."""
-    inputs = {path.resolve() for path in (given.checkpoint, given.head) if path}
-    outputs = [path.resolve() for path in (given.destination, given.profile) if path]
+    inputs = {path.resolve() for path in (given.checkpoint, given.head, given.calibration) if path}
+    outputs = [path.resolve() for path in (given.destination, given.profile, given.report) if path]
     if inputs & set(outputs) or len(outputs) != len(set(outputs)):
         raise ConversionRefused(
             "output-is-input", "An output would overwrite an input or the other output.", "Name another output."
@@ -71,20 +72,26 @@ def _encoder(folder: Path, given: Namespace) -> dict[str, Any]:
         tokenizer = read_tokenizer(folder / "tokenizer.json")
         name = given.name or given.destination.stem
         content = make_profile(name, labels, given.max_length, config.positions, tokenizer)
-    report = _write(PreparedEncoder(folder, head=head), given)
-    if profile is not None and content is not None:
-        write_profile(content, profile)
-        report |= {"profile": str(profile), "profile_sha256": sha256_of(profile)}
-    return report
+    prepared = PreparedEncoder(folder, head=head)
+    if profile is None or content is None:
+        return _write(prepared, given)
+    with TemporaryDirectory() as place:
+        # Texts that both models are compared on are read by it, before there is a result.
+        made = Path(place) / profile.name
+        write_profile(content, made)
+        report = _write(prepared, given, made)
+    write_profile(content, profile)
+    return report | {"profile": str(profile), "profile_sha256": sha256_of(profile)}
 
 
-def _write(prepared: Prepared, given: Namespace) -> dict[str, Any]:
+def _write(prepared: Prepared, given: Namespace, profile: Path | None = None) -> dict[str, Any]:
     """The report, with what the quantization did under `quantization`."""
     started = time.monotonic()
     say(0.02, f"read the headers of {len(prepared.sources)} files: {prepared.bytes} bytes of weights as converted")
     if not given.quantize:
         unfit = {"--block": given.block, "--form": given.form, "--zero-points": given.zero_points or None}
-        unfit["--method"] = given.method
+        unfit |= {"--method": given.method, "--calibration": given.calibration, "--report": given.report}
+        unfit["--no-measure"] = given.no_measure or None
         _refuse_options("a model that is not quantized (--quantize)", unfit)
         written = write(prepared, given.destination, say)
         return prepared.report(written, time.monotonic() - started)
@@ -94,15 +101,21 @@ def _write(prepared: Prepared, given: Namespace) -> dict[str, Any]:
     from jobs.quantization.report import WORST
 
     options = Options(
-        measure=False,
+        calibration=given.calibration,
+        profile=profile if given.calibration else None,
+        measure=not given.no_measure,
         form=given.form or "",
         block=given.block or Options.block,
         zero_points=given.zero_points,
         method=given.method or Options.method,
     )
+    if given.report:
+        refuse_place(given.report)
     written, report = quantize_checkpoint(
         prepared, str(given.checkpoint), given.destination, given.quantize, options, say
     )
+    if given.report:
+        write_report(given.report, report.to_json())
     return prepared.report(written, time.monotonic() - started) | {"quantization": report.to_json(WORST)}
 
 
@@ -131,6 +144,9 @@ def main() -> int:
     quantized.add_argument("--zero-points", action="store_true", help="int4: blocks need not lie about 0")
     quantized.add_argument("--method", choices=("rtn", "hqq"), help="int4: nearest steps (rtn), or fitted ones")
     quantized.add_argument("--form", help="as python -m jobs.quantization has it")
+    quantized.add_argument("--calibration", type=Path, help="texts (.jsonl) or inputs (.npz) to compare both models on")
+    quantized.add_argument("--no-measure", action="store_true", help="do not run the models: no agreement, no latency")
+    quantized.add_argument("--report", type=Path, metavar="FILE", help="the whole report of the quantization")
     parser.add_argument("--json", action="store_true", help="the last line is the report as JSON")
     given = parser.parse_args()
     return carry_out(lambda: convert(given), as_json=given.json)

@@ -29,6 +29,8 @@ KEPT = "scheme.kept"
 SETTLE_EVERY = 2.0
 # They change how fast and how well known the result is, not the result.
 WITHOUT_EFFECT = ("threads", "measure")
+# Of a scheme and a method that read no samples, these as well.
+SAMPLES = ("calibration", "profile", "pictures")
 
 
 class Journal:
@@ -183,7 +185,9 @@ def asked_of(
 
     `mark` is what the model's origin adds.
     """
-    given = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in WITHOUT_EFFECT}
+    reads = scheme == "int8-static" or options.method == "gptq" or options.budget is not None
+    idle = WITHOUT_EFFECT if reads else WITHOUT_EFFECT + SAMPLES
+    given = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in idle}
     looked_at = [*files, *(path for path in given.values() if isinstance(path, Path))]
     looked_at += [inside for path in looked_at if path.is_dir() for inside in sorted(path.rglob("*"))]
     states = [(str(path.resolve()), (state := path.stat()).st_size, state.st_mtime_ns) for path in looked_at]

@@ -92,14 +92,14 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own classes share no base below Exception
-            raise Unloadable(_first_line(error)) from error
+            raise Unloadable(first_line(error)) from error
         self.load_seconds = time.perf_counter() - began
 
     def run(self, feed: dict[str, NDArray[Any]]) -> Outputs:
         try:
             outputs: Outputs = self._session.run(None, feed)
         except Exception as error:
-            raise Unloadable(_first_line(error)) from error
+            raise Unloadable(first_line(error)) from error
         return outputs
 
     def milliseconds(self, feed: dict[str, NDArray[Any]]) -> float:
@@ -176,24 +176,41 @@ def outputs_of(path: Path, feeds: Sequence[dict[str, NDArray[Any]]]) -> list[Out
     return [session.run(feed) for feed in feeds]
 
 
+@dataclass(frozen=True)
+class Row:
+    """One row of both models' outputs in figures: `before` and `after` are the answers; None where there is none."""
+
+    cosine: float | None
+    difference: float | None
+    before: NDArray[np.int64] | None
+    after: NDArray[np.int64] | None
+
+
+def row_of(wanted: Outputs, got: Outputs) -> Row:
+    """What is kept of one row's outputs, which may be large."""
+    differences = [float(np.abs(a - b).max()) for a, b in _floats(wanted, got)]
+    return Row(_cosine(wanted, got), max(differences, default=None), _answers(wanted), _answers(got))
+
+
 def agreement_of(wanted: list[Outputs], got: list[Outputs], samples: Samples) -> Agreement:
     """The figures over rows of outputs."""
-    cosines = [_cosine(one, other) for one, other in zip(wanted, got, strict=True)]
-    differences = [
-        float(np.abs(a - b).max()) for one, other in zip(wanted, got, strict=True) for a, b in _floats(one, other)
-    ]
-    known = [cosine for cosine in cosines if cosine is not None]
-    before, after = [_answers(rows) for rows in wanted], [_answers(rows) for rows in got]
-    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
+    return summed([row_of(one, other) for one, other in zip(wanted, got, strict=True)], samples)
+
+
+def summed(rows: Sequence[Row], samples: Samples) -> Agreement:
+    """The figures over rows."""
+    known = [row.cosine for row in rows if row.cosine is not None]
+    differences = [row.difference for row in rows if row.difference is not None]
+    pairs = [(row.before, row.after) for row in rows if row.before is not None and row.after is not None]
     right: dict[str, float] = {}
-    if samples.labels is not None and len(pairs) == len(wanted):
+    if samples.labels is not None and len(pairs) == len(rows):
         for name, answers in (("before", [a for a, _ in pairs]), ("after", [b for _, b in pairs])):
             hits = [answer.ravel()[0] == label for answer, label in zip(answers, samples.labels, strict=True)]
             right[name] = round(float(np.mean(hits)), 4)
     return Agreement(
         measured=True,
         on=samples.origin,
-        rows=len(wanted),
+        rows=len(rows),
         agreement=round(float(np.mean(np.concatenate([(a == b).ravel() for a, b in pairs]))), 4) if pairs else None,
         cosine_mean=round(float(np.mean(known)), 6) if known else None,
         cosine_min=round(float(np.min(known)), 6) if known else None,
@@ -282,5 +299,6 @@ def _size(path: Path) -> int:
     return path.stat().st_size + (beside.stat().st_size if beside.exists() else 0)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What ONNX Runtime said, in a line."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,25 @@ from onnx import TensorProto, helper
 import jobs.conversion
 from jobs.conversion.graph import Tally
 from jobs.conversion.skeleton import KEEP, point_at
-from jobs.conversion.writing import Prepared, Progress, Written, refuse_overwriting, workplace
+from jobs.conversion.writing import Prepared, Progress, Written, refuse_overwriting, workplace, write
 from jobs.quantization.errors import QuantizationRefused
+from jobs.quantization.measure import Agreement, Latency, compare
 from jobs.quantization.options import Options
 from jobs.quantization.origin import Origin
 from jobs.quantization.quantizer import quantize
 from jobs.quantization.report import Report
+from jobs.quantization.samples import Samples
+from jobs.quantization.streamed import Streamed
+from jobs.quantization.written import Written as QuantizedWritten
 
-# Those that need no answer of the original, which does not exist here.
+# Those that need no answer of the original before the result is written.
 SCHEMES = ("int8-weight", "int8-dynamic", "int4")
 SCRATCH = "scratch.data"
+# A converted model of so many bytes is put on the disk to be run as it is: ONNX Runtime takes about three times that.
+WHOLE = 100_000_000
+PIECEMEAL = (
+    "The converted model was never whole: both were compared weight by weight, and how fast they are was not measured."
+)
 
 
 def quantize_checkpoint(
@@ -40,9 +50,10 @@ def quantize_checkpoint(
 ) -> tuple[Written, Report]:
     """Converts and quantizes to `destination`; `told` is what the report calls the checkpoint.
 
-    Neither model is run, since the original is never whole: nothing is compared. A run that was killed goes on at the
-    last finished weight, when it is asked for the same and the checkpoint's files are the same. Raises what converting
-    and quantizing raise; `scheme-unknown` also for a scheme that needs the original's answers.
+    Both models are compared as after two passes where the converted one takes at most `WHOLE` bytes, which are then
+    on the disk for a while; weight by weight where it is larger. A run that was killed goes on at the last finished
+    weight, when it is asked for the same and the checkpoint's files are the same. Raises what converting
+    and quantizing raise; `scheme-unknown` also for a scheme or a method that needs the original's answers.
     """
     if scheme not in SCHEMES:
         raise QuantizationRefused(
@@ -50,10 +61,10 @@ def quantize_checkpoint(
             f"A checkpoint is not quantized to {scheme!r} while it is converted.",
             f"Choose {' or '.join(SCHEMES)}, or convert first and quantize what was converted.",
         )
-    if options.measure or options.calibration or options.budget is not None:
+    if options.budget is not None or options.method == "gptq":
         raise QuantizationRefused(
             "budget-not-measurable",
-            "A budget and a calibration need the original model, which is never whole while it is converted.",
+            "A budget and GPTQ run the original again and again, and it is never whole while it is converted.",
             "Convert first and quantize what was converted.",
         )
     refuse_overwriting(prepared.sources, destination)
@@ -67,8 +78,6 @@ def quantize_checkpoint(
 
 class CheckpointOrigin(Origin):
     """A checkpoint as the ONNX file that it would become, whose weights come one at a time."""
-
-    unmeasured = "the original was never whole; convert first, then quantize, to have both compared"
 
     def __init__(self, prepared: Prepared, told: str, model: Path) -> None:
         """Writes the model without its weights to `model`, and beside it the file that holds one weight."""
@@ -92,6 +101,25 @@ class CheckpointOrigin(Origin):
     def bytes(self, skeleton: onnx.ModelProto) -> int:
         """What the converted model would take, whole."""
         return self._bytes
+
+    def tried(self, model: onnx.ModelProto, samples: Samples) -> Samples:
+        """What the converter makes runs on any length."""
+        return samples
+
+    def compare(
+        self, written: QuantizedWritten, samples: Samples, tell: Callable[[str], None], *, folds: bool
+    ) -> tuple[Agreement, Latency | None]:
+        """Run as they are, or weight by weight where the converted model is large."""
+        if self._bytes > WHOLE:
+            integers = bool(written.integer_products)
+            return Streamed(self, written, integers).compare(samples, tell), None
+        with TemporaryDirectory(dir=self.model.parent) as folder:
+            original = write(self._prepared, Path(folder) / self.model.name, lambda share, line: None).destination
+            return compare(original, written.output.path, samples, tell, folds=folds)
+
+    def doubts(self) -> list[str]:
+        """That nothing ran as a whole, where it did not."""
+        return [PIECEMEAL] if self._bytes > WHOLE else []
 
     @contextmanager
     def holding(self, tensor: str) -> Iterator[None]:

@@ -26,7 +26,7 @@ from jobs.quantization.fourbit import FourBit
 from jobs.quantization.journal import KEPT, Journal, asked_of
 from jobs.quantization.kept import Kept
 from jobs.quantization.kernel import NotFinite, Result
-from jobs.quantization.measure import Agreement, Latency, Unloadable, compare, peak_memory, runnable
+from jobs.quantization.measure import Agreement, Latency, Unloadable, peak_memory
 from jobs.quantization.meter import Meter
 from jobs.quantization.methods import METHODS, refuse_method
 from jobs.quantization.methods.fitted import Fitted
@@ -155,8 +155,8 @@ class Quantization:
         self.tell(0.7, f"{line}, in {written.seconds:.1f} s")
         check(written.output, self.source, folder)
         if self.options.measure and self.options.calibration is None:
-            samples = runnable(self.source, model, samples)
-        agreement, latency = self._measure(written.output, samples)
+            samples = self.origin.tried(model, samples)
+        agreement, latency = self._measure(written, samples)
         budget, sensitivity, first = None, {}, written
         if self.options.budget is not None:
             scheme = (written, agreement)
@@ -164,9 +164,10 @@ class Quantization:
             if found.raised:
                 written = self._write(folder, model, samples, found.raised)
                 check(written.output, self.source, folder)
-                agreement, latency = self._measure(written.output, samples)
+                agreement, latency = self._measure(written, samples)
             budget, sensitivity = found.told(self.options.budget, scheme, (written, agreement)), found.sensitivity
             self.warnings += budget.doubts(generated=self.options.calibration is None, rows=agreement.rows)
+        self.warnings += self.origin.doubts()
         fitted = Fitted.by(self.options, samples)
         if fitted:
             self.warnings += fitted.doubts(self.journal.unfit, measured=agreement.rows)
@@ -357,12 +358,12 @@ class Quantization:
         done.sort(key=lambda pair: numbers[pair[0].name])
         return Written(done, left, planned, output, rewriter.integer_products, time.monotonic() - began, resumed)
 
-    def _measure(self, output: Output, samples: Samples) -> tuple[Agreement, Latency | None]:
+    def _measure(self, written: Written, samples: Samples) -> tuple[Agreement, Latency | None]:
         if not self.options.measure:
-            return Agreement(False, f"not measured: {self.origin.unmeasured}"), None
+            return Agreement(False, "not measured: not asked for"), None
         self.tell(0.75, f"comparing on {samples.origin}")
         with self._running():
-            return compare(self.source, output.path, samples, lambda line: self.tell(0.85, line), folds=self.folds)
+            return self.origin.compare(written, samples, lambda line: self.tell(0.85, line), folds=self.folds)
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from jobs.conversion.checks import Port
-from jobs.quantization.choice import nodes_of, stored
+from jobs.quantization.choice import int_of, nodes_of, stored
 
 Feed = dict[str, NDArray[Any]]
 MOST_ROWS = 1000
@@ -33,6 +33,8 @@ class Fill:
 
 # Tokens and a photograph; a signal and a line of text; a signal and a page.
 FILLS = (Fill(32, (224, 224)), Fill(512, (48, 320)), Fill(1536, (640, 640)))
+# What exporters call a decoder's keys and values of earlier tokens.
+CACHE = "past_key_values"
 SAME_VALUES = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten")
 
 
@@ -73,15 +75,16 @@ def made_up(model: onnx.ModelProto, inputs: list[Port], fill: Fill = FILLS[0]) -
 
 def _tables(model: onnx.ModelProto) -> dict[str, int]:
     """Inputs that are looked up in a table, as they are or in another type or shape, and the table's number of rows."""
-    rows = {name: tensor.dims[0] for tensor, name, _ in stored(model.graph) if tensor.dims}
+    sizes = {name: tuple(tensor.dims) for tensor, name, _ in stored(model.graph) if tensor.dims}
     before = {node.output[0]: node.input[0] for node, _ in nodes_of(model.graph) if node.op_type in SAME_VALUES}
     found: dict[str, int] = {}
     for node, _ in nodes_of(model.graph):
-        if node.op_type == "Gather" and node.input[0] in rows:
+        if node.op_type == "Gather" and node.input[0] in sizes:
             name = node.input[1]
             while name in before:
                 name = before[name]
-            found[name] = min(rows[node.input[0]], found.get(name, rows[node.input[0]]))
+            rows = sizes[node.input[0]][int_of(node, "axis", 0)]
+            found[name] = min(rows, found.get(name, rows))
     return found
 
 
@@ -94,6 +97,9 @@ def _sizes(port: Port, inputs: list[Port], fill: Fill) -> list[int]:
             sizes.append(size)
         elif axis == 0 or size in rows or _is_state(port.shape):
             sizes.append(1)
+        elif port.name.startswith(CACHE):
+            # Nothing has been read before: the mask is then as long as what is read now.
+            sizes.append(0)
         elif len(port.shape) == 4:
             sizes.append((3, *fill.sides)[axis - 1])
         else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from jobs.conversion.graph import INLINE_LIMIT
 from jobs.failures import PlanRefused
 from jobs.kind import DepotView
+from jobs.kinds.quantize.report import REPORT
 from jobs.plan import Lane, LocalCommand, Plan, Product, Stage, Step
 
 # A weight of two bytes becomes one at most, and the scales, norms and biases beside them are few.
@@ -35,6 +37,18 @@ def plan_onnx(params: dict[str, Any], depot: DepotView) -> Plan:
         # As the kind `quantize` does: asymmetric blocks lose less, for half a byte each.
         arguments += ["--block", params.get("block", "128"), "--zero-points"]
     inputs = {"checkpoint.tar": checkpoint.sha256}
+    if params.get("calibration"):
+        samples = depot.get(params["calibration"], "calibration")
+        file = f"calibration{'.npz' if PurePath(samples.name).suffix.lower() == '.npz' else '.jsonl'}"
+        if file.endswith(".jsonl") and head is None:
+            raise PlanRefused(
+                "profile-missing",
+                "Texts become inputs by the model's profile, and that is made with its head.",
+                "Give the classifier head, or inputs (.npz) in place of the texts.",
+                "calibration",
+            )
+        arguments += ["--calibration", file]
+        inputs[file] = samples.sha256
     products = []
     meta = {"format": "onnx", "max_length": length, "from": checkpoint.sha256, **quantized}
     if head is not None:
@@ -44,6 +58,12 @@ def plan_onnx(params: dict[str, Any], depot: DepotView) -> Plan:
         products.append(Product(profile, "profile", profile))
     links = {"profile": profile} if head is not None else {}
     products.append(Product(model, "model", model, meta=meta, links=links))
+    if scheme:
+        # The log's last line has the layers that matter most; this has all of them.
+        products.append(
+            Product("report.json", REPORT, f"{name}-report.json", meta={"from": checkpoint.sha256}, links={"of": model})
+        )
+        arguments += ["--report", "report.json"]
     arguments.append("--json")
     step = Step("convert", f"Convert {checkpoint.name} to ONNX", LocalCommand(arguments, inputs, products))
     return Plan([Stage("Convert", [Lane(None, [step])])])

@@ -68,12 +68,16 @@ class Params(serializers.Serializer[Any]):
             ("int4", _("4-bit weights in blocks, for ONNX Runtime")),
         ],
         required=False, default="", label=_("Quantize in the same pass (for ONNX)"),
-        help_text=_("Nothing is compared with the original then. Quantize afterwards to have that measured."),
+        help_text=_("What it costs is measured. For a budget, or calibrated activations, quantize afterwards."),
     )  # fmt: skip
     block = serializers.ChoiceField(
         [(str(size), str(size)) for size in SIZES],
         required=False, default="128", label=_("Values to a scale (4-bit)"),
         help_text=_("Fewer keep more of the accuracy and take more room."),
+    )  # fmt: skip
+    calibration = serializers.IntegerField(
+        min_value=1, required=False, label=_("Calibration set (when quantized)"),
+        help_text=_("Texts (.jsonl) or inputs (.npz) to compare with the original on; without one they are generated."),
     )  # fmt: skip
     model = serializers.IntegerField(min_value=1, required=False, label=_("ONNX or AIR model (for OM and MindIR)"))
     input_shape = serializers.CharField(
@@ -122,6 +126,8 @@ class Params(serializers.Serializer[Any]):
             raise serializers.ValidationError({foreign: _("This is for OM only.")})
         if attrs["to"] != "onnx" and attrs.get("quantize"):
             raise serializers.ValidationError({"quantize": _("This is for ONNX only.")})
+        if attrs.get("calibration") and not attrs.get("quantize"):
+            raise serializers.ValidationError({"calibration": _("This is for a model that is quantized.")})
         several = [name for name in DYNAMIC if attrs[name].strip()]
         if len(several) > 1:
             raise serializers.ValidationError({several[1]: _("Give one of the dynamic sizes only.")})

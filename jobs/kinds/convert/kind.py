@@ -18,6 +18,8 @@ from jobs.kinds.convert.checkpoint import plan_onnx
 from jobs.kinds.convert.machine import FOLDER
 from jobs.kinds.convert.mindir import plan_mindir
 from jobs.kinds.convert.om import plan_om
+from jobs.kinds.quantize.report import REPORT, TEMPLATE, TITLE, shown
+from jobs.models import Job
 from jobs.plan import Plan, Step
 
 GIB = 1024**3
@@ -29,7 +31,16 @@ class Convert(Kind):
     title = _("Convert a model")
     summary = _("Checkpoint to ONNX without torch; ONNX or AIR to OM, ONNX to MindIR, on a machine with the toolkit.")
     targets = "optional"
-    artifacts = {"checkpoint": "checkpoint", "head": "head", "model": "model", "aipp": "aipp"}
+    artifacts = {
+        "checkpoint": "checkpoint",
+        "head": "head",
+        "model": "model",
+        "aipp": "aipp",
+        "calibration": "calibration",
+    }
+    report_title = TITLE
+    report_template = TEMPLATE
+    report_artifact = REPORT
     Params = form.Params
 
     def need(self, params: dict[str, Any], depot: DepotView) -> Need:
@@ -60,6 +71,14 @@ class Convert(Kind):
                 "targets",
             )
         return {"om": plan_om, "mindir": plan_mindir}[params["to"]](params, targets[0], depot)
+
+    def has_report(self, job: Job) -> bool:
+        """A conversion that quantized as well has the page of a quantization."""
+        return bool((job.result.get("report") or {}).get("quantization"))
+
+    def report_page(self, job: Job, report: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+        # The log's last line has it within the report of the conversion; the depot's file is the quantization's own.
+        return shown(job, report.get("quantization", report), whole=whole)
 
     def judge(self, step: Step, exit_status: int, log: str) -> dict[str, Any]:
         tool = _TOOLS.get(step.key)

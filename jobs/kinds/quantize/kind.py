@@ -11,13 +11,12 @@ from rest_framework import serializers
 
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import DepotView, Kind, Target
-from jobs.kinds.quantize.report import not_held, shown
+from jobs.kinds.quantize.report import REPORT, TEMPLATE, TITLE, not_held, shown
 from jobs.models import Job
 from jobs.plan import Lane, LocalCommand, Plan, Product, Stage, Step
 from jobs.quantization.blocks import SIZES
 from jobs.quantization.errors import BudgetNotHeld
 
-REPORT = "quantization-report"
 # Endings of a calibration set. An archive may hold pictures, arrays and texts.
 ARRAYS, PICTURES = (".npz",), (".png", ".zip")
 PREPROCESSING = {
@@ -106,8 +105,8 @@ class Quantize(Kind):
     summary = _("Smaller weights, with the agreement with the original measured.")
     targets = "none"
     artifacts = {"model": "model", "calibration": "calibration"}
-    report_title = _("Quantization report")
-    report_template = "quantization/report.html"
+    report_title = TITLE
+    report_template = TEMPLATE
     report_artifact = REPORT
     Params = Params
 

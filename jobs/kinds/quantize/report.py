@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from jobs.depot.models import Artifact
 from jobs.kinds.quantize import chart, words
@@ -16,6 +17,9 @@ from jobs.kinds.quantize.claims import claims
 from jobs.models import Job
 from jobs.pages.figures import size
 
+REPORT = "quantization-report"
+TITLE = gettext_lazy("Quantization report")
+TEMPLATE = "quantization/report.html"
 # What the command says when nothing that it tried was good enough (`jobs.quantization.budget`).
 _BEST = re.compile(
     r"(?P<model>.+) loses (?P<best>[\d.]+) of (?P<of>\w+) at best on (?P<on>.+), with (?P<kept>\d+) of (?P<all>\d+) "
@@ -103,7 +107,7 @@ def shown(job: Job, report: dict[str, Any], *, whole: bool) -> dict[str, Any]:
         "sizes": _sizes(report),
         "chart": chart.of(report, whole=whole),
         "warnings": [words.said(str(line)) for line in report.get("warnings") or ()],
-        "files": _files(job, report),
+        "files": _files(report),
         "settings": _settings(report),
         "command": _command(job),
     }
@@ -214,8 +218,8 @@ def _sizes(report: Mapping[str, Any]) -> list[Size]:
     ]  # fmt: skip
 
 
-def _files(job: Job, report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """What it is, its name in the depot (else that of the work folder), its SHA-256."""
+def _files(report: Mapping[str, Any]) -> list[tuple[str, str, str, bool]]:
+    """What it is, its name in the depot (else that of the work folder), its SHA-256, and whether the depot has it."""
     found = [(_("Original"), name, digest) for name, digest in (report.get("source_sha256") or {}).items()]
     found.append((_("Result"), str(report.get("destination", "")).rpartition("/")[2], str(report.get("sha256", ""))))
     if report.get("external_sha256"):
@@ -225,7 +229,7 @@ def _files(job: Job, report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name, digest in (report.get("samples_sha256") or {}).items():
         found.append((roles.get(name, _("Calibration set")), name, digest))
     names = dict(Artifact.objects.filter(sha256__in=[row[2] for row in found]).values_list("sha256", "name"))
-    return [(role, names.get(digest, name), digest) for role, name, digest in found]
+    return [(role, names.get(digest, name), digest, digest in names) for role, name, digest in found]
 
 
 def _command(job: Job) -> str:
@@ -233,7 +237,7 @@ def _command(job: Job) -> str:
     for stage in job.plan.get("stages") or ():
         for lane in stage.get("lanes") or ():
             for step in lane.get("steps") or ():
-                if step.get("key") == "quantize" and step.get("action", {}).get("arguments"):
+                if step.get("key") in ("quantize", "convert") and step.get("action", {}).get("arguments"):
                     return shlex.join(step["action"]["arguments"])
     return ""
 

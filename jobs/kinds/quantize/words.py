@@ -62,6 +62,7 @@ _SENTENCES = tuple(
             _("the second moments of its inputs cannot be inverted"),
         ),
         # On what both models were compared.
+        (r"(?P<why>.+), the first (?P<most>\d+) of them", _("%(why)s, the first %(most)s of them")),
         (r"(?P<name>.+) \((?P<rows>\d+) rows\)", _("%(name)s, %(rows)s rows")),
         (
             r"(?P<rows>\d+) generated inputs: random, not real data",
@@ -76,7 +77,19 @@ _SENTENCES = tuple(
             r"not measured: ONNX Runtime does not run the original on this input \((?P<why>.+)\)",
             _("not measured: ONNX Runtime does not run the original on this input (%(why)s)"),
         ),
+        (
+            r"not measured: (?P<name>.+) takes (?P<needed>\d+) MiB of memory, (?P<most>\d+) are the most",
+            _("not measured: %(name)s takes %(needed)s MiB of memory, %(most)s are the most"),
+        ),
         # Warnings.
+        (
+            r"The converted model was never whole: both were compared weight by weight, and how fast they are was not "
+            r"measured\.",
+            _(
+                "The converted model was never whole: both were compared weight by weight, and how fast they are was "
+                "not measured."
+            ),
+        ),
         (
             r"GPTQ was fitted on (?P<rows>\d+) of the (?P<all>\d+) rows that the answers are compared on: compare on "
             r"others as well\.",

@@ -74,8 +74,23 @@ def test_a_checkpoint_that_is_quantized_in_the_same_pass_may_be_larger(depot):
     made, _ = plan("convert", given, [])
     action = made.stages[0].lanes[0].steps[0].action
     assert isinstance(action, LocalCommand)
-    assert action.arguments[5:] == ["--quantize", "int4", "--block", "64", "--zero-points", "--json"]
-    assert action.products[0].meta["scheme"] == "int4"
+    assert action.arguments[5:] == [
+        "--quantize", "int4", "--block", "64", "--zero-points", "--report", "report.json", "--json",
+    ]  # fmt: skip
+    assert action.products[0].meta["scheme"] == "int4" and action.products[1].links == {"of": "bot.onnx"}
+
+
+def test_what_it_costs_to_quantize_in_the_same_pass_is_measured_on_a_set_of_the_depot(depot):
+    head, texts = store("h.npz", "head").pk, store("asked.txt", "calibration").pk
+    given = {"to": "onnx", "name": "bot", "checkpoint": store("c.tar", "checkpoint").pk, "calibration": texts}
+    made, _ = plan("convert", {**given, "quantize": "int8-weight", "head": head}, [])
+    action = made.stages[0].lanes[0].steps[0].action
+    assert isinstance(action, LocalCommand) and "calibration.jsonl" in action.inputs
+    assert action.arguments[7:9] == ["--calibration", "calibration.jsonl"]
+    for more, mend in (({"quantize": "int8-weight"}, "inputs (.npz)"), ({"head": head}, "")):
+        with pytest.raises(PlanRefused) as refused:
+            plan("convert", {**given, **more}, [])
+        assert refused.value.field == "calibration" and mend in refused.value.mend
 
 
 def test_onnx_becomes_om_for_the_chip_of_the_machine_that_converts(depot, ready):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from jobs.depot.services import ingest
 from jobs.models import Job
 from jobs.quantization import Options, quantize
 from jobs.services import launch
+from tests.jobs.conversion.decoders.tiny import LLAMA, save, weights_of
 from tests.jobs.quantization import models
 from tests.jobs.quantization.sensitive import chain, coarse, labelled
 from tests.worker import work
@@ -182,3 +184,26 @@ def test_a_job_calibrates_on_a_set_of_the_depot_and_its_page_says_what_was_cut_o
     assert "percentile 99.99" in page and "calibration.npz, 300 rows" in page
     [activation] = told["activations"]
     assert activation["clipped"] > 0.9 and f"Clipped most {activation['name']}" in page
+
+
+def test_a_conversion_that_quantizes_in_the_same_pass_has_the_page_as_well(person, tmp_path: Path):
+    config = LLAMA | {"hidden_size": 128, "intermediate_size": 192, "vocab_size": 256, "num_hidden_layers": 9}
+    folder = save(tmp_path / "tiny", config, weights_of(config))
+    with tarfile.open(tmp_path / "tiny.tar", "w") as archive:
+        archive.add(folder, "tiny")
+    checkpoint = store(tmp_path / "tiny.tar", "checkpoint")
+    params = {"to": "onnx", "name": "tiny", "checkpoint": checkpoint.pk, "quantize": "int4", "block": "32"}
+    job = work(launch("convert", params, [], actor="ada"))
+    assert job.state == "succeeded", job.failure
+    for path in (f"/jobs/{job.pk}/", "/depot/?q=tiny.onnx"):
+        assert f'href="/jobs/{job.pk}/report/"' in person.get(path).content.decode(), path
+    page = words_of(person, job)
+    assert "Quantization report" in page and "4-bit weights in blocks" in page and "65 layers · As table" in page
+    assert "Measured on generated inputs, not on real ones." in page and "Output cosine, mean" in page
+    assert "python -m jobs.conversion checkpoint.tar tiny.onnx" in page and "model.safetensors" in page
+    assert len(json.loads(person.get(f"/jobs/{job.pk}/report.json").content)["layers"]) == 65
+    # The job itself has the conversion's report, and in it what its log's last line named of this one.
+    Artifact.objects.get(type="quantization-report").path.unlink()
+    assert job.result["report"]["architecture"] == "llama" and "60 of 65 layers · As table" in words_of(person, job)
+    plain = work(launch("convert", {**params, "quantize": "", "name": "plain"}, [], actor="ada"))
+    assert plain.state == "succeeded" and person.get(f"/jobs/{plain.pk}/report/").status_code == 404

