@@ -56,7 +56,7 @@ class Request:
             ("batch", self.batch, 65536), ("length", self.length, 10**7), ("prefill", self.prefill, 10**7),
         ):  # fmt: skip
             if not 1 <= value <= most:
-                raise ShardingRefused("request-invalid", f"{name} is {value}.", f"Give 1 to {most}.")
+                raise ShardingRefused("request-invalid", f"{name} cannot be {value}.", f"Give 1 to {most}.")
         if not 0.1 <= self.utilization <= 1 or self.idle_bytes < 0:
             raise ShardingRefused("request-invalid", f"utilization is {self.utilization}.", "Give 0.1 to 1.")
         return self

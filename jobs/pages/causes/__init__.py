@@ -13,7 +13,17 @@ from django.utils.translation import gettext
 
 from hardware.inventory import causes as of_machines
 from hardware.inventory.sentences import Sentences
-from jobs.pages.causes import kinds, mends, planning, preflight, running
+from jobs.pages.causes import (
+    checkpoints,
+    conversion,
+    kinds,
+    mends,
+    planning,
+    preflight,
+    quantization,
+    running,
+    sharding,
+)
 from jobs.pages.wording import title
 
 _SENTENCE_ENDS = re.compile(r"(?<=\.) ")
@@ -23,10 +33,11 @@ def cause(text: str) -> str:
     """The sentences of a failure or a refusal; as they were kept where they are none of these."""
     if not text:
         return ""
-    for known in (_SENTENCES.say, of_machines.cause):
+    # What a tool said can be anything, so a template that ends with it would take a second sentence for a part of that.
+    for known in (_several, _SENTENCES.say, of_machines.cause, _behind_a_name):
         if (told := known(text)) != text:
             return told
-    return _in_parts(text)
+    return text
 
 
 def mend(text: str) -> str:
@@ -34,11 +45,8 @@ def mend(text: str) -> str:
     return told if (told := gettext(text) if text else "") != text else cause(text)
 
 
-def _in_parts(text: str) -> str:
-    """A sentence behind the name of a machine or a parameter; or several sentences, as a command's last line has."""
-    name, colon, rest = text.partition(": ")
-    if colon and (told := cause(rest)) != rest:
-        return f"{name}: {told}"
+def _several(text: str) -> str:
+    """A command's last line: what is wrong, and what to do."""
     for end in _SENTENCE_ENDS.finditer(text):
         head, tail = text[: end.start()], text[end.end() :]
         if (first := _SENTENCES.say(head)) != head and (told := mend(tail)) != tail:
@@ -46,11 +54,21 @@ def _in_parts(text: str) -> str:
     return text
 
 
+def _behind_a_name(text: str) -> str:
+    """A sentence that a machine's or a parameter's name stands before."""
+    name, colon, rest = text.partition(": ")
+    return f"{name}: {told}" if colon and (told := cause(rest)) != rest else text
+
+
 _SENTENCES = Sentences(
+    checkpoints.TEMPLATES,
+    conversion.TEMPLATES,
     kinds.TEMPLATES,
     mends.MENDS,
     planning.TEMPLATES,
     preflight.TEMPLATES,
+    quantization.TEMPLATES,
     running.TEMPLATES,
-    within={"title": title, "why": cause, **dict.fromkeys(("what", "state", "part", "format", "label"), cause)},
+    sharding.TEMPLATES,
+    within={"title": title, "why": cause, **dict.fromkeys(("what", "state", "part", "format", "label", "site"), cause)},
 )

@@ -44,6 +44,12 @@ from tests.jobs.kinds.test_install_kinds import with_facts
             "The depot has no artifact 7. Choose one that is in the depot.",
             "制品库中没有制品 7。 请选择制品库中已有的。",
         ),
+        (
+            # The last line of a command: both sentences, one with a sentence of its own in it.
+            "config.json in m: head_dim: 3 units cannot be turned in pairs. "
+            "Take the config.json that belongs to the weights.",
+            "m 中的 config.json：head_dim：3 个单元无法成对旋转。 请使用与权重配套的 config.json。",
+        ),
         ("batch_size: n1 has not been probed yet.", "batch_size: n1 尚未探测。"),
         ("n1: nobody wrote a sentence for this.", "n1: nobody wrote a sentence for this."),
         ("", ""),
