@@ -94,7 +94,7 @@ def _write(prepared: Prepared, given: Namespace, profile: Path | None = None) ->
         unfit["--no-measure"] = given.no_measure or None
         _refuse_options("a model that is not quantized (--quantize)", unfit)
         written = write(prepared, given.destination, say)
-        return prepared.report(written, time.monotonic() - started)
+        return prepared.told(written, time.monotonic() - started).to_json()
     # Quantizing brings ONNX Runtime with it, which converting does not need.
     from jobs.quantization.onepass import quantize_checkpoint
     from jobs.quantization.options import Options
@@ -116,7 +116,7 @@ def _write(prepared: Prepared, given: Namespace, profile: Path | None = None) ->
     )
     if given.report:
         write_report(given.report, report.to_json())
-    return prepared.report(written, time.monotonic() - started) | {"quantization": report.to_json(WORST)}
+    return prepared.told(written, time.monotonic() - started).to_json() | {"quantization": report.to_json(WORST)}
 
 
 def _refuse_options(model: str, options: dict[str, Any]) -> None:

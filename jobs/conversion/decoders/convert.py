@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from jobs.conversion.decoders.mixture import FORMS
 from jobs.conversion.decoders.parts import Parts
 from jobs.conversion.decoders.shards import Shards
 from jobs.conversion.errors import ConversionRefused
-from jobs.conversion.files import sha256_of
 from jobs.conversion.graph import Graph, Tally, WeightStore
-from jobs.conversion.writing import Progress, Written, versions, write
+from jobs.conversion.writing import Progress, Report, Written, provenance, write
 
 # Larger weights go beside the model as they are read; what stays inside is held in memory until it is written.
 INLINE_LIMIT = 64 * 1024**2
@@ -29,35 +28,15 @@ PRECISIONS: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float1
 DERIVED = ("rotary_emb.inv_freq",)
 
 
-@dataclass(frozen=True)
-class DecoderReport:
-    """What was made, from what. `bytes` counts the model and, if there is one, the file of weights beside it."""
+@dataclass(frozen=True, kw_only=True)
+class DecoderReport(Report):
+    """Of a decoder: `experts` is the form of a mixture of them; the cache is counted over all layers."""
 
-    destination: str
-    bytes: int
-    sha256: str
-    external_data: str | None
-    external_sha256: str | None
-    opset: int
-    ir_version: int
-    architecture: str
     precision: str
     experts: str | None
-    parameters: int
-    layers: int
-    hidden: int
     vocabulary: int
-    max_positions: int
     cache_bytes_per_token: int
-    inputs: list[str]
     outputs: list[str]
-    source_sha256: dict[str, str]
-    seconds: float
-    versions: dict[str, str]
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
-        return asdict(self)
 
 
 def convert_decoder(
@@ -145,32 +124,19 @@ class PreparedDecoder:
         """What was made, from what."""
         config, kind = self.config, helper.np_dtype_to_tensor_dtype(PRECISIONS[self.precision])
         return DecoderReport(
-            destination=str(written.destination),
-            bytes=written.bytes,
-            sha256=written.sha256,
-            external_data=written.external_data,
-            external_sha256=written.external_sha256,
-            opset=OPSET,
-            ir_version=IR_VERSION,
+            **provenance(written, self.sources, seconds),
             architecture=config.architecture,
-            precision=self.precision,
-            experts=self.experts if config.experts else None,
             parameters=self.weights.parameters,
             layers=config.layers,
             hidden=config.hidden,
-            vocabulary=config.vocabulary,
             max_positions=self.positions,
-            cache_bytes_per_token=config.cache_values * PRECISIONS[self.precision].itemsize,
             inputs=[port.name for port in model_inputs(config, kind)],
+            precision=self.precision,
+            experts=self.experts if config.experts else None,
+            vocabulary=config.vocabulary,
+            cache_bytes_per_token=config.cache_values * PRECISIONS[self.precision].itemsize,
             outputs=[port.name for port in model_outputs(config, kind)],
-            source_sha256={path.name: sha256_of(path) for path in self.sources},
-            seconds=round(seconds, 3),
-            versions=versions(),
         )
-
-    def report(self, written: Written, seconds: float) -> dict[str, Any]:
-        """`told` as plain JSON values."""
-        return self.told(written, seconds).to_json()
 
 
 def _positions(config: DecoderConfig, asked: int | None) -> int:

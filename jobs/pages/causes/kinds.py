@@ -99,6 +99,8 @@ TEMPLATES = (
     _("Calibrated activations need samples, and there is no calibration set."),
     _("The depot has no profile of %(model)s, so it can't make inputs of the calibration's texts."),
     _("Convert the checkpoint again, or leave the calibration out."),
+    _("Texts become inputs by the model's profile, and that is made with its head."),
+    _("Give the classifier head, or inputs (.npz) in place of the texts."),
     _("%(machine)s has no %(modules)s in any Python that the probe looks at."),
     _("msModelSlim was not started: %(said)s"),
     _("msModelSlim ended with exit code %(code)s: %(said)s"),

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
-from jobs.conversion.encoder import ConversionReport, convert_encoder
+from jobs.conversion.encoder import EncoderReport, convert_encoder
 from jobs.conversion.errors import ConversionRefused
 from tests.shared import FOLDER, needs_shared
 
@@ -28,7 +28,7 @@ def encoder() -> Path:
 
 
 @pytest.fixture(scope="module")
-def converted(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ConversionReport, Path]:
+def converted(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[EncoderReport, Path]:
     file = tmp_path_factory.mktemp("model") / "bank.onnx"
     return convert_encoder(encoder, file, head=HEAD), file
 

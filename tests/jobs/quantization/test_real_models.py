@@ -29,6 +29,9 @@ CASES = {
     ("orientation", "int8-weight"): (3.9, 0.9995, 1.0),
     ("orientation", "int8-dynamic"): (3.9, 0.9995, 1.0),
     ("orientation", "int8-static"): (3.9, 0.99, 1.0),
+    # On one picture each, which says whether they broke. The largest along YOLOv8's last axis is a box, not an answer.
+    ("layout", "int8-weight"): (3.9, 0.999, 0.9),
+    ("yolo", "int8-static"): (3.95, 0.998, 0.0),
     ("vowels", "int8-weight"): (3.8, 0.9995, 1.0),
     ("vowels", "int8-dynamic"): (3.8, 0.9995, 1.0),
     ("vowels", "int4"): (4.05, 0.99, 0.95),
@@ -73,11 +76,10 @@ def test_a_real_model_quantized_by_the_command_answers_as_it_did(tmp_path: Path,
     source, out = model.path, tmp_path / "out.onnx"
     before = sha256_of(source)
     feeds = model.feeds(source)
-    measured = (
-        ["--calibration", str(samples(feeds, tmp_path / "samples.npz"))]
-        if (name, scheme) in MEASURED
-        else ["--no-measure"]
-    )
+    asked = ["--calibration", str(samples(feeds, tmp_path / "samples.npz"))]
+    measured = asked if (name, scheme) in MEASURED else ["--no-measure"]
+    if scheme == "int8-static" and measured != asked:
+        measured += asked
     done = run(source, out, scheme, "--block", "32", *measured)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
