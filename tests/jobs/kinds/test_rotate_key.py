@@ -159,7 +159,12 @@ def test_what_can_not_be_rotated_is_refused_with_its_field(site: Fleet):
 
 def test_a_worker_that_is_killed_at_any_moment_leaves_a_login_that_works(site: Fleet):
     machine = site.enroll("kunpeng-01")
-    moments = [("add", StepState.RUNNING), ("prove", StepState.SUCCEEDED), ("remove", StepState.RUNNING)]
+    moments = [
+        ("add", StepState.RUNNING),
+        ("prove", StepState.RUNNING),
+        ("prove", StepState.SUCCEEDED),
+        ("remove", StepState.RUNNING),
+    ]
     current = successor(machine.credential, "zero", actor="ada")
     assert work(launch("rotate-key", {"credential": current.pk}, [machine], actor="ada")).state == JobState.SUCCEEDED
     for key, state in moments:
