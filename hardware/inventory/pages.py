@@ -99,7 +99,7 @@ def add(request: HttpRequest) -> HttpResponse:
         except SSHFailure as wrong:
             failure = {
                 "title": _("%(machine)s was not added") % {"machine": form.cleaned_data["name"]},
-                "cause": str(wrong),
+                "cause": causes.cause(str(wrong)),
                 "code": wrong.code,
                 "mend": _("Check the address and the port, and that the machine is on. Nothing was stored."),
             }

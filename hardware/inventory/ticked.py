@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from hardware.inventory import wording
+from hardware.inventory import causes, wording
 from hardware.inventory.groups import services as groups
 from hardware.inventory.groups.models import Group
 from hardware.inventory.models import Machine
@@ -77,7 +77,7 @@ def _probe(request: HttpRequest, chosen: Sequence[Machine]) -> None:
         words = ngettext("%(n)s machine was probed in %(s)s s.", "%(n)s machines were probed in %(s)s s.", done)
         messages.success(request, words % {"n": done, "s": took})
     for wrong in failed:
-        messages.error(request, f"{wrong} {wording.trouble_mend(wrong.code, wrong.mend)}")
+        messages.error(request, f"{causes.cause(str(wrong))} {wording.trouble_mend(wrong.code, wrong.mend)}")
     for found in chosen:
         if not found.host_key:
             what = _("%(machine)s was not probed: its fingerprint is not confirmed yet.")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from django.utils.translation import override
 
+from hardware.inventory.lists import wording as lists
 from hardware.ssh import errors
 from jobs.pages.causes import cause, mend
 from tests.conventions.test_project import ROOT
@@ -22,6 +23,8 @@ from tests.conventions.test_project import ROOT
 # Those that derive from them count, too.
 REFUSALS = {"JobFailed", "ConversionRefused", "ImageRefused", "NotPng"}
 REFUSALS |= {name for name, made in vars(errors).items() if isinstance(made, type) and issubclass(made, Exception)}
+# What is wrong with a list of machines, a line of it, or one of its machines.
+REFUSALS |= {"ListRefused", "Problem", "Outcome"}
 REFUSALS |= {"BmcUnreachable", "BmcRefused", "BmcLoginRefused", "CertificateNotPinned"}
 # Nobody reads them on a page: the simulated machines' own, the service in its container, and what is typed by hand.
 ELSEWHERE = (
@@ -52,6 +55,10 @@ TOGETHER = {
     "firmware that goes with driver 7": (),
     "On 7: 7": ("On b: Log in as root, or with sudo.",),
     "one of another type": ("n1: the host key changed from SHA256:7 to one of another type; nothing was sent.",),
+    "7 is no YAML: 7.": ("Line 3 is no YAML: it can not be read.", "The list is no YAML: it can not be read."),
+    "77 must be a mapping.": tuple(
+        f"The {what} must be a mapping." for what in ("group a", "hosts of a", "host n1", "vars of a", "children of a")
+    ),
     "7 is no JSON object.": ("config.json in m is no JSON object.",),
     "7: 7: 7.": ("config.json in m: head_dim: 3 units cannot be turned in pairs.",),
     "7 asks for 7, which this converter does not build.": (
@@ -96,7 +103,7 @@ def test_every_refusal_is_told_in_the_readers_language():
 def _told(text: str) -> bool:
     """Whether it has a template. An error of the SSH layer puts the machine's name before what it is given."""
     with override("zh-hans"):
-        return cause(text) != text or mend(text) != text or cause(f"n1: {text}") != f"n1: {text}"
+        return any(say(said) != said for said in (text, f"n1: {text}") for say in (cause, mend, lists.said))
 
 
 def _sentences() -> Iterator[tuple[str, str]]:

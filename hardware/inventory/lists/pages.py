@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +10,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from hardware.inventory.lists import wording
 from hardware.inventory.lists.entries import Entry, ListRefused
 from hardware.inventory.lists.services import (
     FORMATS,
@@ -42,7 +44,7 @@ def import_machines(request: HttpRequest) -> HttpResponse:
             text = _text(request)
             context |= _read(request, text)
         except ListRefused as wrong:
-            context |= {"refused": str(wrong), "text": request.POST.get("text", "")}
+            context |= {"refused": wording.said(str(wrong)), "text": request.POST.get("text", "")}
     return render(request, "machines/import.html", context, status=422 if context.get("refused") else 200)
 
 
@@ -61,16 +63,15 @@ def _read(request: HttpRequest, text: str) -> dict[str, Any]:
     credential = Credential.objects.filter(name=request.POST.get("credential", "")).first()
     there = set(Machine.objects.filter(name__in=[e.name for e in listing.entries]).values_list("name", flat=True))
     lost = without_login([entry for entry in listing.entries if entry.name not in there], credential)
-    said = {"text": text, "format": form, "listing": listing, "there": there, "new": len(listing.entries) - len(there)}
+    shown = replace(listing, problems=wording.problems(listing.problems[:SHOWN]), notes=wording.problems(listing.notes))
+    said = {"text": text, "format": form, "listing": shown, "there": there, "new": len(listing.entries) - len(there)}
     if request.POST.get("do") != "import":
         return said
     if lost:
         return {**said, "login_error": _("%(machine)s has no credential: choose one.") % {"machine": lost[0].name}}
     outcomes = enroll_all(listing.entries, credential, actor=request.user.get_username())
-    return {
-        **said,
-        "outcomes": sorted(outcomes, key=lambda one: ("failed", "added", "confirmed", "there").index(one.done)),
-    }
+    outcomes.sort(key=lambda one: ("failed", "added", "confirmed", "there").index(one.done))
+    return {**said, "outcomes": [*map(wording.outcome, outcomes[:SHOWN]), *outcomes[SHOWN:]]}
 
 
 @require_http_methods(["GET", "POST"])
@@ -85,7 +86,7 @@ def scan_network(request: HttpRequest) -> HttpResponse:
                 raise ListRefused(_("%(port)s is no port.") % {"port": port})
             found = scan(request.POST.get("range", ""), int(port), actor=request.user.get_username())
         except ListRefused as wrong:
-            return render(request, "machines/scan.html", {**context, "refused": str(wrong)}, status=422)
+            return render(request, "machines/scan.html", {**context, "refused": wording.said(str(wrong))}, status=422)
         new = [one for one in found if not one.machine]
         names = [Entry(f"machine-{one.host.replace(':', '-')}", one.host, one.port) for one in new]
         context |= {"found": found, "new": len(new), "list": write_csv(names)}

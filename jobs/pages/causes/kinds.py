@@ -115,4 +115,6 @@ TEMPLATES = (
     # Of any file that is made.
     _("%(file)s cannot be written: %(said)s."),
     _("Check the folder, its rights and the free space."),
+    _("Texts become inputs by the model's profile, and that is made with its head."),
+    _("Give the classifier head, or inputs (.npz) in place of the texts."),
 )

@@ -19,7 +19,6 @@ TEMPLATES = (
     _("Allow more (--memory %(need)s), or take --method hqq, which needs none of it."),
     _("A checkpoint is not quantized to %(scheme)s while it is converted."),
     _("Choose %(schemes)s, or convert first and quantize what was converted."),
-    _("A budget and a calibration need the original model, which is never whole while it is converted."),
     _("Convert first and quantize what was converted."),
     _("%(model)s is opset %(opset)s; int8-dynamic needs operators of opset %(wanted)s."),
     _("Take int8-weight, which has no such need, or go there: python -m jobs.conversion.mend --opset 13."),
@@ -111,4 +110,5 @@ TEMPLATES = (
     _("What was made of %(model)s is not valid ONNX: %(reason)s"),
     _("Report this."),
     _("%(model)s is not valid ONNX: %(reason)s"),
+    _("A budget and GPTQ run the original again and again, and it is never whole while it is converted."),
 )

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.utils.translation import override
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardware.inventory.lists import wording
 from hardware.inventory.lists.ansible import expand, read_ini, read_yaml, write_ini, write_yaml
 from hardware.inventory.lists.entries import Entry, ListRefused
 from hardware.inventory.lists.table import read_csv, write_csv
@@ -119,6 +123,21 @@ def test_each_bad_line_is_named_and_hides_no_other():
     assert [entry.name for entry in listing.entries] == ["n2"]
     assert [problem.line for problem in listing.problems] == [2, 4, 5, 6, 7, 8]
     assert "stands in line 3 already" in listing.problems[1].text
+
+
+def test_every_bad_line_is_told_in_the_readers_language():
+    head = "name,host,port,site,credential,labels,jump,bmc,bmc_credential,fingerprint,rack"
+    rows = [
+        "-bad", "add", "n1,a b", "n1,h,70000", "n1,h,x", f"n1,h,22,{'s' * 64}", f"n1,h,22,s,{'c' * 81}",
+        f"n1,h,22,s,c,{'l' * 64}", "n1,h,22,s,c,l,a b", "n1,h,22,s,c,l,j,a b", "n1,h,22,s,c,l,j,b:443",
+        "n1,h,22,s,c,l,j,,,MD5:1", "n1", "n1",
+    ]  # fmt: skip
+    listing = read_csv("\n".join([head, *rows]))
+    assert len(listing.problems) == 13 and len(listing.notes) == 1
+    with override("zh-hans"):
+        told = wording.problems([*listing.problems, *listing.notes])
+    assert [one.text for one in told if re.search(r" (is|can|has|names|stands|was) ", one.text)] == []
+    assert told[0].text == "'-bad' 不是合法名称：只能用字母、数字、点、连字符和下划线，最多 63 个字符。"
 
 
 @pytest.mark.parametrize(
