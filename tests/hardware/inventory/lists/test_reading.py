@@ -4,7 +4,7 @@ import re
 
 import pytest
 from django.utils.translation import override
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hardware.inventory.lists import wording
@@ -170,6 +170,7 @@ ENTRIES = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ENTRIES)
 def test_what_is_written_is_read_back(entries):
     for write, read in ((write_csv, read_csv), (write_ini, read_ini), (write_yaml, read_yaml)):
