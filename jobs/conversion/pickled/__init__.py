@@ -2,6 +2,5 @@
 
 `machine` reads a pickle's instructions and knows tensors, dicts and plain values only: no name in it is ever looked up
 or called. `archive` the zip around it, `tensors` what its instructions amount to, `safetensors` the file that is
-written. All of this runs in a child process (`child`) that `sandbox` has taken everything from that it does not need;
-`load` starts it, and `folder` does so for a model folder.
+written. All of this runs in a process apart (`child`); `load` starts it, and `folder` does so for a model folder.
 """

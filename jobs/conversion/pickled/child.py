@@ -1,23 +1,22 @@
 """``python -m jobs.conversion.pickled.child OUT NAME ROOM CPU``: the process that reads a checkpoint. See `load`.
 
 The checkpoint is its standard input, OUT the number of an open file, ROOM the bytes that may be written, CPU the
-seconds that it may compute. It speaks in lines of JSON: `sandbox` first, then `done` and `all` bytes, last `loaded` or
-`refused`.
+seconds that it may compute. It says `sandbox` first, then how far it is, last `done` or `refused`.
 """
 
 from __future__ import annotations
 
 import codecs
-import json
 import os
 import sys
 from typing import Any
 
+from jobs.conversion.apart.process import say
+from jobs.conversion.apart.sandbox import enter
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.pickled.archive import Archive
 from jobs.conversion.pickled.machine import MEND, Machine
 from jobs.conversion.pickled.safetensors import weights_of, write
-from jobs.conversion.pickled.sandbox import enter
 
 SOURCE = 0
 # Bytes between two lines of progress.
@@ -26,11 +25,6 @@ PACE = 256 * 1024**2
 SLACK = 1024**2
 # Those that names in a zip and texts in a pickle are read in: their modules can't be loaded any more in the sandbox.
 ENCODINGS = ("cp437", "utf-8", "ascii", "latin-1", "raw-unicode-escape")
-
-
-def say(**line: Any) -> None:
-    """One line to the process that started this one."""
-    os.write(1, json.dumps(line).encode() + b"\n")
 
 
 def carry_out(out: int, name: str, room: int) -> dict[str, Any]:
@@ -44,7 +38,7 @@ def carry_out(out: int, name: str, room: int) -> dict[str, Any]:
             nonlocal told
             if done - told >= PACE:
                 told = done
-                say(done=done, all=everything)
+                say(tell=[0.1 * done / max(everything, 1), f"{name}: {done >> 20} of {everything >> 20} MiB"])
 
         written = write(archive, SOURCE, tensors, out, room, tell)
     return {"tensors": len(tensors), "bytes": written, "ignored": len(ignored), "ignored_first": ignored[:8]}
@@ -56,7 +50,7 @@ def main() -> int:
     out, name, room, seconds = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     say(sandbox=enter(max(room, 0) + SLACK, seconds).to_json())
     try:
-        say(loaded=carry_out(out, name, room))
+        say(done=carry_out(out, name, room))
     except ConversionRefused as refused:
         say(refused=[refused.code, refused.message, refused.mend])
     except MemoryError:

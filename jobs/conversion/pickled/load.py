@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import jobs
+from jobs.conversion.apart.process import run
 from jobs.conversion.checkpoint import HEADROOM, SIZE_LIMIT
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.files import read_start, replacing, sha256_of
@@ -24,7 +20,6 @@ ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 # How the format that torch wrote before 1.6 begins: its magic number, pickled.
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 CHILD = "jobs.conversion.pickled.child"
-LINE_LIMIT = 64 * 1024
 # Seconds of computing that any checkpoint gets, and bytes that it has to be read with at least for each further one.
 SECONDS, BYTES_A_SECOND = 120, 5_000_000
 
@@ -94,58 +89,14 @@ def to_safetensors(source: Path, destination: Path, tell: Progress) -> Loaded:
             room = min(SIZE_LIMIT, shutil.disk_usage(part.parent).free - HEADROOM)
             seconds = SECONDS + size // BYTES_A_SECOND
             arguments = [str(output.fileno()), source.name, str(room), str(seconds)]
-            process = subprocess.Popen(
-                [sys.executable, "-s", "-m", CHILD, *arguments],
-                stdin=file,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(output.fileno(),),
-                env=_environment(),
-            )
-            assert process.stdout is not None
-            try:
-                lines = _listen(process.stdout, source.name, tell)
-                status = process.wait()
-            finally:
-                # A command that is told to stop unwinds through here.
-                process.kill()
-                process.wait()
-                process.stdout.close()
-        if "refused" in lines:
-            code, message, mend = lines["refused"]
-            raise ConversionRefused(str(code), str(message), str(mend))
-        if status or "loaded" not in lines:
+            ended = run(CHILD, arguments, file, [output.fileno()], tell)
+        if ended.done is None:
             raise ConversionRefused(
                 "pickle-limits",
-                f"The process that read {source.name} was ended ({_ending(status)}): it took more memory or time than "
+                f"The process that read {source.name} was ended ({ended.how}): it took more memory or time than "
                 "a checkpoint does.",
                 MEND,
             )
         # What comes out of the sandbox is looked at as any other file.
         SafetensorsFile(part)
-    return Loaded(file=source.name, sha256=sha256_of(source), sandbox=lines["sandbox"], **lines["loaded"])
-
-
-def _environment() -> dict[str, str]:
-    assert jobs.__file__ is not None
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
-    # A thread more would keep the process from a namespace of its own.
-    return {**kept, "PYTHONPATH": str(Path(jobs.__file__).parents[1]), "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _listen(stream: IO[bytes], name: str, tell: Progress) -> dict[str, Any]:
-    """The last line of each sort that was said."""
-    said: dict[str, Any] = {}
-    while raw := stream.readline(LINE_LIMIT):
-        try:
-            line = json.loads(raw)
-        except ValueError:
-            continue
-        said.update(line)
-        if "done" in line:
-            tell(0.1 * line["done"] / max(line["all"], 1), f"{name}: {line['done'] >> 20} of {line['all'] >> 20} MiB")
-    return said
-
-
-def _ending(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"exit code {status}"
+    return Loaded(file=source.name, sha256=sha256_of(source), sandbox=ended.sandbox, **ended.done)

@@ -248,8 +248,8 @@ def test_what_is_no_zip_is_refused_with_its_own_reason(tmp_path: Path, content, 
 
 
 CAGED = """
-import ctypes, json, os, socket
-from jobs.conversion.pickled.sandbox import enter
+import ctypes, json, os, queue, socket, threading
+from jobs.conversion.apart.sandbox import enter
 
 def tried(what):
     try:
@@ -258,10 +258,18 @@ def tried(what):
         return type(error).__name__
     return "done"
 
+def wait():
+    asked.get()
+    answers.put(tried(lambda: open("/etc/hostname")))
+
+asked, answers = queue.Queue(), queue.Queue()
+threading.Thread(target=wait, daemon=True).start()
 held = enter(1000, 60).to_json()
+asked.put(True)
 print(json.dumps({
     "sandbox": held,
     "open": tried(lambda: open("/etc/hostname")),
+    "open in an older thread": answers.get(),
     "socket": tried(lambda: socket.socket()),
     "fork": tried(os.fork),
     "exec": tried(lambda: os.execv("/bin/true", ["true"])),
@@ -281,7 +289,8 @@ def test_the_process_that_reads_can_open_nothing_reach_nobody_and_start_nothing(
     assert last == "MemoryError"
     if "seccomp" not in told["sandbox"]["system_calls"]:
         pytest.skip(f"this system takes no filter: {told['sandbox']['system_calls']}")
-    assert [told[what] for what in ("open", "socket", "fork", "exec", "remove")] == ["PermissionError"] * 5
+    tried = ("open", "open in an older thread", "socket", "fork", "exec", "remove")
+    assert [told[what] for what in tried] == ["PermissionError"] * 6
     assert "no sockets" in told["sandbox"]["network"]
 
 
