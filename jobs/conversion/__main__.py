@@ -1,4 +1,5 @@
-"""``python -m jobs.conversion CHECKPOINT OUT.onnx``: an encoder or a decoder becomes one ONNX, without torch."""
+"""``python -m jobs.conversion CHECKPOINT OUT.onnx``: an encoder or a decoder becomes one ONNX, without torch; a program
+of torch becomes one with it."""
 
 from __future__ import annotations
 
@@ -23,6 +24,8 @@ from jobs.conversion.files import sha256_of
 from jobs.conversion.pickled.folder import unpickled
 from jobs.conversion.pickled.load import looks_pickled
 from jobs.conversion.profile import make_profile, read_tokenizer, write_profile
+from jobs.conversion.programs.archive import find_program
+from jobs.conversion.programs.ports import TYPES, read_ports
 from jobs.conversion.writing import Prepared, write
 
 
@@ -34,22 +37,37 @@ def convert(given: Namespace) -> dict[str, Any]:
         raise ConversionRefused(
             "output-is-input", "An output would overwrite an input or the other output.", "Name another output."
         )
-    with _opened(given) as (folder, loaded):
-        return (_decoder(folder, given) if is_decoder(folder) else _encoder(folder, given)) | loaded
+    with _place(given) as place:
+        if found := find_program(place):
+            return _program(*found, given)
+        unfit = {"--input-shape": given.input_shape, "--input-type": given.input_type, "--opset": given.opset}
+        _refuse_options("a checkpoint", unfit)
+        folder, file = (place.parent, place) if place.is_file() else (place, None)
+        # The model's folder with its weights as safetensors, and what the report says of how they came to be that.
+        with unpickled(folder, given.destination, say, file) as (folder, loaded):
+            return (_decoder(folder, given) if is_decoder(folder) else _encoder(folder, given)) | loaded
 
 
 @contextmanager
-def _opened(given: Namespace) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The model's folder with its weights as safetensors, and what the report says of how they came to be that."""
+def _place(given: Namespace) -> Iterator[Path]:
+    """What torch saved as one file, else the model's folder."""
     if looks_pickled(given.checkpoint):
-        with unpickled(given.checkpoint.parent, given.destination, say, given.checkpoint) as opened:
-            yield opened
+        yield given.checkpoint
         return
-    with (
-        opened_checkpoint(given.checkpoint, given.destination.parent) as folder,
-        unpickled(folder, given.destination, say) as opened,
-    ):
-        yield opened
+    with opened_checkpoint(given.checkpoint, given.destination.parent) as folder:
+        yield folder
+
+
+def _program(source: Path, kind: str, given: Namespace) -> dict[str, Any]:
+    # Its answers are tried in ONNX Runtime, which converting a checkpoint does not need.
+    from jobs.conversion.programs.load import to_onnx
+
+    names = ("head", "profile", "precision", "positions", "experts", "quantize", "calibration", "report")
+    _refuse_options(f"a program ({kind})", {f"--{name}": getattr(given, name) for name in names})
+    if given.input_type and not given.input_shape:
+        raise ConversionRefused("option-unfit", "--input-type is given without --input-shape.", "Give both.")
+    ports = read_ports(given.input_shape, given.input_type or "") if given.input_shape else []
+    return to_onnx(source, kind, given.destination, say, ports, given.opset).to_json()
 
 
 def _decoder(folder: Path, given: Namespace) -> dict[str, Any]:
@@ -127,7 +145,7 @@ def _refuse_options(model: str, options: dict[str, Any]) -> None:
 
 def main() -> int:
     parser = Parser(prog="python -m jobs.conversion", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="model folder, a tar of it, or a PyTorch checkpoint in it")
+    parser.add_argument("checkpoint", type=Path, help="model folder, a tar of it, or a file that torch saved")
     parser.add_argument("destination", type=Path, metavar="OUT.onnx")
     encoder = parser.add_argument_group("encoders (BERT)")
     encoder.add_argument("--head", type=Path, help="npz with weight, bias and labels of a classifier")
@@ -138,6 +156,10 @@ def main() -> int:
     decoder.add_argument("--precision", choices=sorted(PRECISIONS), help="of weights and cache (float32)")
     decoder.add_argument("--positions", type=int, help="the longest context (max_position_embeddings)")
     decoder.add_argument("--experts", choices=FORMS, help="a token sees those it is routed to (routed), or all of them")
+    program = parser.add_argument_group("programs of torch (TorchScript, torch.export), where torch is installed")
+    program.add_argument("--input-shape", help='TorchScript: "x:1,3,224,224;ids:1,-1", -1 for an open size')
+    program.add_argument("--input-type", help=f'TorchScript: "ids:int64", of {", ".join(TYPES)} (float32)')
+    program.add_argument("--opset", type=int, help="of the ONNX (TorchScript: 13, torch.export: 18)")
     quantized = parser.add_argument_group("quantized in the same pass")
     quantized.add_argument("--quantize", metavar="SCHEME", help="int8-weight, int8-dynamic or int4")
     quantized.add_argument("--block", type=int, help="int4: values to a scale (128)")

@@ -22,6 +22,15 @@ ConversionRefused       code                      when
                         pickle-limits             reading it takes more memory or time than a checkpoint does
                         pickle-ambiguous          several PyTorch checkpoints in one folder
                         torchscript               a program (TorchScript, torch.export) in the place of weights
+                        torch-missing             a program of torch, and torch or onnxscript is not installed
+                        sandbox-missing           a program of torch, and nothing that would hold it
+                        program-inputs            the inputs of a program are not told, or are no tensors
+                        program-opset             an opset that torch.onnx does not write
+                        program-too-large         a program whose ONNX would be two files
+                        program-limits            a program that takes more memory or time than it has
+                        program-failed            torch cannot load, run or export a program
+                        program-changed           ONNX Runtime does not answer as torch does
+                        input-type                --input-type cannot be read
                         no-weights                a PyTorch checkpoint without named tensors
                         tokenizer-invalid         no tokenizer.json, or one that cannot be loaded
                         profile-needs-head        a profile was asked for and there are no labels

@@ -10,14 +10,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from jobs.conversion.agreement import Disagreement, difference
 from jobs.conversion.checks.inspection import Inspection
 from jobs.conversion.checks.shapes import Shape
 from jobs.conversion.errors import ConversionRefused
 
 SEED = 7
 RUNS = 2
-# Relative to the largest value of an output; float32 in another order of operations stays well below.
-TOLERANCE = 1e-4
 TYPES: dict[str, Any] = {
     "float": np.float32, "float16": np.float16, "double": np.float64, "int64": np.int64, "int32": np.int32,
     "int8": np.int8, "uint8": np.uint8, "bool": np.bool_,
@@ -50,29 +49,11 @@ def compare(source: Path, result: Path, inspection: Inspection, shapes: dict[str
     worst = 0.0
     for old, new in zip(before, after, strict=True):
         for name in old:
-            worst = max(worst, _difference(name, old[name], new[name]))
+            try:
+                worst = max(worst, difference(old[name], new[name]))
+            except Disagreement as found:
+                raise _changed(f"output {name} {found}") from found
     return Trial(RUNS, worst)
-
-
-def _difference(name: str, old: NDArray[Any], new: NDArray[Any]) -> float:
-    if old.shape != new.shape or old.dtype != new.dtype:
-        raise _changed(f"output {name} is {new.dtype}{list(new.shape)} and was {old.dtype}{list(old.shape)}")
-    if not np.issubdtype(old.dtype, np.floating):
-        if not np.array_equal(old, new):
-            raise _changed(f"output {name} has other values")
-        return 0.0
-    if not old.size:
-        return 0.0
-    first, second = old.astype(np.float64), new.astype(np.float64)
-    if not np.array_equal(np.isfinite(first), np.isfinite(second)):
-        raise _changed(f"output {name} is infinite or no number elsewhere than before")
-    finite = np.isfinite(first)
-    largest = float(np.abs(first[finite]).max(initial=0.0)) or 1.0
-    worst = float(np.abs(first[finite] - second[finite]).max(initial=0.0)) / largest
-    limit = 1e-2 if old.dtype == np.float16 else TOLERANCE
-    if worst > limit:
-        raise _changed(f"output {name} differs by {worst:.1e} of its largest value")
-    return worst
 
 
 def _feed(inspection: Inspection, shapes: dict[str, Shape], chance: np.random.Generator) -> dict[str, NDArray[Any]]:

@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.pickled.tensors import damaged
+from jobs.conversion.programs.archive import program_in
 
 # A state dict of a thousand layers has a pickle of 2 MB.
 PICKLE_LIMIT = 64 * 1024**2
 ENTRY_LIMIT = 200_000
 LIST = "data.pkl"
 LOCAL = struct.Struct("<4s22xHH")
-SCRIPT_MEND = "Export it where torch is: torch.onnx.export(model, example, 'model.onnx', opset_version=13)."
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,11 @@ class Archive:
             if name.startswith("/") or "\\" in name or ".." in name.split("/") or "\0" in name:
                 raise self._unsafe(f"holds {name[:100]!r}, which would lie outside its folder")
         lists = [name for name in names if name.count("/") < 2 and name.rsplit("/", 1)[-1] == LIST]
-        inside = {name.split("/", 1)[1] for name in names if "/" in name}
-        if any(name == "constants.pkl" or name.startswith("code/") for name in inside):
+        if kind := program_in(names):
             raise ConversionRefused(
                 "torchscript",
-                f"{self._name} is TorchScript, a program and no table of weights; it is not run here.",
-                SCRIPT_MEND,
-            )
-        if any(name in ("archive_format", "serialized_exported_program.json") or _exported(name) for name in inside):
-            raise ConversionRefused(
-                "torchscript",
-                f"{self._name} is an archive of torch.export, a program and no table of weights; it is not run here.",
-                SCRIPT_MEND,
+                f"{self._name} is an archive of {kind}, a program and no table of weights.",
+                "It becomes ONNX as a whole: python -m jobs.conversion FILE OUT.onnx, where torch is installed.",
             )
         if len(lists) != 1:
             raise ConversionRefused(
@@ -141,7 +134,3 @@ class Archive:
             f"{self._name} was not loaded: it {why}.",
             "Save it again with torch.save, or as safetensors.",
         )
-
-
-def _exported(name: str) -> bool:
-    return name.startswith("models/") and name.endswith(".json")

@@ -1,4 +1,4 @@
-"""A checkpoint to ONNX on the console itself, without torch."""
+"""A checkpoint to ONNX on the console itself; a program of torch where the console has torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import PurePath
 from typing import Any
 
 from jobs.conversion.graph import INLINE_LIMIT
+from jobs.conversion.programs.ports import read_ports
 from jobs.failures import PlanRefused
 from jobs.kind import DepotView
+from jobs.kinds.convert.machine import refused_at
 from jobs.kinds.quantize.report import REPORT
 from jobs.plan import Lane, LocalCommand, Plan, Product, Stage, Step
 
@@ -36,6 +38,16 @@ def plan_onnx(params: dict[str, Any], depot: DepotView) -> Plan:
     if scheme == "int4":
         # As the kind `quantize` does: asymmetric blocks lose less, for half a byte each.
         arguments += ["--block", params.get("block", "128"), "--zero-points"]
+    # Whether it is a program, which alone has a use for these, shows when it is opened.
+    shape, types = params.get("input_shape", ""), params.get("input_type", "")
+    if types and not shape:
+        raise PlanRefused("input-type", "Types are given and no shapes.", "Give the input shape as well.", "input_type")
+    if shape:
+        with refused_at("input_shape"):
+            read_ports(shape)
+        with refused_at("input_type"):
+            read_ports(shape, types)
+        arguments += ["--input-shape", shape, *(["--input-type", types] if types else [])]
     inputs = {"checkpoint.tar": checkpoint.sha256}
     if params.get("calibration"):
         samples = depot.get(params["calibration"], "calibration")

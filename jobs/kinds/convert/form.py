@@ -18,6 +18,7 @@ PRECISIONS = (
 OUTPUT_TYPES = ("FP32", "FP16", "UINT8", "INT8")
 DYNAMIC = ("dynamic_batch_size", "dynamic_image_size", "dynamic_dims")
 ONLY_OM = (*DYNAMIC, "precision_mode", "output_type", "aipp", "aipp_fields", "soc_version")
+ONLY_ONNX = ("quantize", "input_type")
 _AS_IT_IS = ("", _("as atc has it"))
 
 
@@ -81,8 +82,13 @@ class Params(serializers.Serializer[Any]):
     )  # fmt: skip
     model = serializers.IntegerField(min_value=1, required=False, label=_("ONNX or AIR model (for OM and MindIR)"))
     input_shape = serializers.CharField(
-        required=False, default="", allow_blank=True, max_length=2000, label=_("Input shape (for OM and MindIR)"),
+        required=False, default="", allow_blank=True, max_length=2000,
+        label=_("Input shape (for OM, MindIR and TorchScript)"),
         help_text=_("As atc reads it: input_ids:1,64;attention_mask:1,64. Empty: by the model's own inputs."),
+    )  # fmt: skip
+    input_type = serializers.CharField(
+        required=False, default="", allow_blank=True, max_length=2000, label=_("Types of the inputs (for TorchScript)"),
+        help_text=_("Of those that are not float32: input_ids:int64;attention_mask:int64."),
     )  # fmt: skip
     soc_version = serializers.RegexField(
         r"^[A-Za-z0-9_]*$", required=False, default="", allow_blank=True, label=_("soc_version (for OM)"),
@@ -124,8 +130,8 @@ class Params(serializers.Serializer[Any]):
             raise serializers.ValidationError({needed: _("This is needed to convert to it.")})
         if attrs["to"] != "om" and (foreign := next((name for name in ONLY_OM if attrs.get(name)), None)):
             raise serializers.ValidationError({foreign: _("This is for OM only.")})
-        if attrs["to"] != "onnx" and attrs.get("quantize"):
-            raise serializers.ValidationError({"quantize": _("This is for ONNX only.")})
+        if attrs["to"] != "onnx" and (foreign := next((name for name in ONLY_ONNX if attrs.get(name)), None)):
+            raise serializers.ValidationError({foreign: _("This is for ONNX only.")})
         if attrs.get("calibration") and not attrs.get("quantize"):
             raise serializers.ValidationError({"calibration": _("This is for a model that is quantized.")})
         several = [name for name in DYNAMIC if attrs[name].strip()]

@@ -67,6 +67,21 @@ def test_a_checkpoint_without_a_head_has_no_profile_and_one_that_is_too_large_is
     assert refused.value.field == "checkpoint"
 
 
+def test_the_inputs_of_a_script_are_handed_on_and_read_before_it_is_queued(depot):
+    params = {"to": "onnx", "name": "net", "checkpoint": store("net.pt", "checkpoint").pk, "input_shape": "ids:-1,8"}
+    made, _ = plan("convert", {**params, "input_type": "ids:int64"}, [])
+    action = made.stages[0].lanes[0].steps[0].action
+    assert isinstance(action, LocalCommand)
+    assert action.arguments[5:] == ["--input-shape", "ids:-1,8", "--input-type", "ids:int64", "--json"]
+    for wrong, field in (
+        ({"input_type": "x:int64"}, "input_type"), ({"input_shape": "ids"}, "input_shape"),
+        ({"input_shape": "", "input_type": "ids:int64"}, "input_type"),
+    ):  # fmt: skip
+        with pytest.raises(PlanRefused) as refused:
+            plan("convert", {**params, **wrong}, [])
+        assert refused.value.field == field
+
+
 def test_a_checkpoint_that_is_quantized_in_the_same_pass_may_be_larger(depot):
     checkpoint = store("c.tar", "checkpoint")
     Artifact.objects.filter(pk=checkpoint.pk).update(size=2_000_000_000)

@@ -70,7 +70,7 @@ def test_whole_modules_scripts_exports_and_the_old_format_are_each_refused_by_na
     for name, code, says in (
         ("whole.pt", "pickle-refused", "torch.nn.modules.container.Sequential"),
         ("old.pt", "pickle-legacy", "before 1.6"),
-        ("script.pt", "torchscript", "TorchScript"),
+        ("script.pt", "torchscript", "TorchScript, a program and no table of weights"),
         ("export.pt2", "torchscript", "torch.export"),
     ):
         with pytest.raises(ConversionRefused, match=says) as refused:
