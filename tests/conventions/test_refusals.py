@@ -64,7 +64,9 @@ TOGETHER = {
     "7 asks for 7, which this converter does not build.": (
         "config.json in m asks for layers with bias, which this converter does not build.",
     ),
-    "output 7 is 77 and was 77": ("output y is float32[1, 2] and was float16[1, 2]",),
+    "7 is TorchScript, which tells no shapes: forward(7). Told were those of 7.": (
+        "net.pt is TorchScript, which tells no shapes: forward(x: Tensor, m: Tensor = ...). Told were those of x, y.",
+    ),
     "storage 7 of 7 bytes 7": ("storage '7' of 8 bytes is not there", "storage '7' of 8 bytes has 4 bytes"),
     "The tar": ("The tar is in the format that PyTorch wrote before 1.6, whose pickles are not read here.",),
     "is no PNG": ("a.png is no PNG.",),

@@ -29,13 +29,16 @@ def hold(model: Path, answers: Path, name: str) -> tuple[int, float]:
             given = session.run(None, feed)
             expected = [key for key in values if key.startswith(f"{run}/out/")]
             if len(given) != len(expected):
-                raise Disagreement(f"there are {len(given)} of them and torch has {len(expected)}")
+                raise _changed(name, f"it has {len(given)} outputs and torch has {len(expected)}")
             for index, new in enumerate(given):
-                worst = max(worst, difference(values[f"{run}/out/{index}"], new))
-    except Disagreement as found:
-        raise _changed(name, f"an output {found}") from found
+                try:
+                    worst = max(worst, difference(values[f"{run}/out/{index}"], new))
+                except Disagreement as found:
+                    raise _changed(name, f"output {index} {found}") from found
+    except ConversionRefused:
+        raise
     except SafetensorError as error:
-        raise _changed(name, f"torch's answers cannot be read ({error})") from error
+        raise _changed(name, f"torch's answers cannot be read: {error}") from error
     except Exception as error:  # onnxruntime raises types of its own, which it does not export
         raise _changed(name, f"ONNX Runtime does not run it: {' '.join(str(error).split())[:200]}") from error
     return len(runs), worst

@@ -25,6 +25,7 @@ from jobs.conversion.programs.archive import SCRIPT
 from jobs.conversion.programs.ports import SEED, Port
 
 SOURCE = 0
+ROOM = "Free some space or work in another folder."
 RUNS = 2
 EXPORT = "Export it with torch.onnx.export where it was made, which shows torch's whole reason."
 
@@ -181,7 +182,7 @@ def write(made: Made, asked: Asked) -> dict[str, Any]:
     for file, raw in ((asked.model, made.model), (asked.answers, packed(values))):
         if len(raw) > asked.room:
             raise ConversionRefused(
-                "not-writable", f"{len(raw)} bytes are to be written and there is room for {asked.room}.", "Free some."
+                "not-writable", f"{len(raw)} bytes are to be written and there is room for {asked.room}.", ROOM
             )
         with os.fdopen(file, "wb", closefd=False) as stream:
             stream.write(raw)

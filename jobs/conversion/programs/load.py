@@ -22,7 +22,7 @@ from jobs.conversion.programs.agreement import hold
 from jobs.conversion.programs.archive import EXPORTED, SCRIPT
 from jobs.conversion.programs.child import EXPORT, Asked
 from jobs.conversion.programs.ports import Port
-from jobs.conversion.writing import Progress, check_model, refuse_overwriting, versions, workplace
+from jobs.conversion.writing import Progress, check_model, refuse_overwriting, workplace
 
 CHILD = "jobs.conversion.programs.child"
 GIB = 1024**3
@@ -89,7 +89,9 @@ def to_onnx(
         )
     if kind == EXPORTED and ports:
         raise ConversionRefused(
-            "option-unfit", f"--input-shape is not for {kind}, which has its own inputs.", "Leave it out."
+            "option-unfit",
+            "--input-shape is not for a program of torch.export, which has its own inputs.",
+            "Leave it out.",
         )
     size = source.stat().st_size
     if size > INLINE_LIMIT:
@@ -127,18 +129,18 @@ def to_onnx(
         str(destination), destination.stat().st_size, sha256_of(destination), kind, seen.opset,
         [asdict(port) for port in seen.inputs], [asdict(port) for port in seen.outputs], runs, difference,
         {source.name: sha256_of(source)}, round(time.monotonic() - started, 2), ended.sandbox,
-        {**versions(), "torch": importlib.metadata.version("torch")},
+        {name: importlib.metadata.version(name) for name in (*NEEDS[kind], "onnx", "onnxruntime")},
     )  # fmt: skip
 
 
 def _require(source: Path, kind: str) -> None:
     missing = [name for name in NEEDS[kind] if importlib.util.find_spec(name) is None]
     if missing:
+        command = f"{sys.executable} -m pip install {' '.join(missing)}"
         raise ConversionRefused(
             "torch-missing",
             f"{source.name} is {kind}, a program that torch turns to ONNX, and {' and '.join(missing)} "
             f"cannot be imported by {sys.executable} (Python {platform.python_version()}).",
-            f"Install it there: {sys.executable} -m pip install {' '.join(missing)} (torch for processors only is "
-            "enough), or export it where torch is: torch.onnx.export(model, example, 'model.onnx', dynamo=False, "
-            "opset_version=13).",
+            f"Install it there: {command} (torch for processors only is enough), or export it where torch is: "
+            "torch.onnx.export(model, example, 'model.onnx', dynamo=False, opset_version=13).",
         )
