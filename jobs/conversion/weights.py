@@ -120,6 +120,11 @@ class SafetensorsFile:
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
+    def divide(self, name: str, parts: list[TensorEntry]) -> None:
+        """Has these parts of a tensor in its place."""
+        del self._entries[name]
+        self._entries |= {part.name: part for part in parts}
+
     def entry(self, name: str) -> TensorEntry:
         """The header's line on a tensor. Raises `tensor-missing`."""
         try:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.conversion.decoders.packed import experts_in
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.weights import TYPES, SafetensorsFile, TensorEntry
 
@@ -38,6 +39,7 @@ class Shards:
         names = sorted(set(placed.values())) if placed else [SINGLE]
         self._files = {name: SafetensorsFile(folder / name) for name in names}
         self._where = placed or dict.fromkeys(self._files[SINGLE], SINGLE)
+        self._unpack()
 
     @property
     def paths(self) -> list[Path]:
@@ -70,6 +72,16 @@ class Shards:
         file, entry = self._place(name, shape)
         self.used.add(name)
         return self._read(file, entry, precision, transposed, rows)
+
+    def _unpack(self) -> None:
+        """Has packed experts one by one. A packed tensor beside some of its own parts stays, and is unexpected."""
+        for name, shard in list(self._where.items()):
+            file = self._files[shard]
+            parts = experts_in(file.entry(name)) if name in file else []
+            if parts and not any(part.name in self._where for part in parts):
+                file.divide(name, parts)
+                del self._where[name]
+                self._where |= dict.fromkeys((part.name for part in parts), shard)
 
     def _read(
         self,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jobs.conversion.decoders.convert import convert_decoder
+from jobs.conversion.weights import SafetensorsFile
 from tests.jobs.conversion.decoders.tiny import DEEPSEEK, LITE, LLAMA, QWEN2, Model, save, weights_of
 
 LACKING = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
@@ -115,7 +116,7 @@ def test_dynamic_positions_stretch_token_by_token_as_in_transformers(config, tmp
     assert model.greedy(ids[:1], 10) == written[0, ids.shape[1] :].tolist()
 
 
-def test_a_folder_that_transformers_saved_and_shares_that_sum_to_1(tmp_path: Path, monkeypatch):
+def test_folders_that_transformers_saved_packed_and_not_and_shares_that_sum_to_1(tmp_path: Path, monkeypatch):
     """transformers reads norm_topk_prob and does nothing with it; here its router does what the models' own code does.
 
     Their code: https://huggingface.co/deepseek-ai/DeepSeek-V2/blob/main/modeling_deepseek.py, MoEGate.forward.
@@ -129,7 +130,11 @@ def test_a_folder_that_transformers_saved_and_shares_that_sum_to_1(tmp_path: Pat
     torch.manual_seed(3)
     reference = DeepseekV2ForCausalLM(DeepseekV2Config(**settings, attn_implementation="eager")).eval()
     reference.save_pretrained(tmp_path / "model")
-    convert_decoder(tmp_path / "model", tmp_path / "model.onnx")
+    # As it is in memory: all experts of a layer in two tensors.
+    reference.save_pretrained(tmp_path / "packed", save_original_format=False)
+    assert any(name.endswith("experts.gate_up_proj") for name in SafetensorsFile(tmp_path / "packed/model.safetensors"))
+    made = [convert_decoder(tmp_path / name, tmp_path / f"{name}.onnx") for name in ("packed", "model")]
+    assert made[0].sha256 == made[1].sha256
     ids = np.random.default_rng(3).integers(0, 128, (2, 16))
     answer = Model(tmp_path / "model.onnx").step(ids)
     route = modeling_deepseek_v2.DeepseekV2TopkRouter.forward

@@ -45,6 +45,46 @@ def test_the_cache_holds_one_latent_vector_and_one_key_a_token_and_changes_no_an
     assert stepped.cache["past_key_values.2.value"].shape == (2, 1, 12, 8)
 
 
+def packed(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The experts of a layer in two tensors, as transformers 5 keeps them in memory and may save them."""
+    kept = {name: values for name, values in weights.items() if ".experts." not in name}
+    for layer in sorted({name.partition(".experts.")[0] for name in weights.keys() - kept.keys()}):
+        one = [
+            {part: weights[f"{layer}.experts.{index}.{part}_proj.weight"] for part in ("gate", "up", "down")}
+            for index in range(DEEPSEEK["n_routed_experts"])
+        ]
+        kept[f"{layer}.experts.gate_up_proj"] = np.stack([np.concatenate([at["gate"], at["up"]]) for at in one])
+        kept[f"{layer}.experts.down_proj"] = np.stack([at["down"] for at in one])
+    return kept
+
+
+def test_packed_experts_become_the_same_model_as_single_ones(deepseek, converted, tmp_path: Path):
+    folder = save(tmp_path / "model", DEEPSEEK, packed(weights_of(DEEPSEEK)), shards=3)
+    report = convert_decoder(folder, tmp_path / "out.onnx")
+    assert (tmp_path / "out.onnx").read_bytes() == converted.read_bytes()
+    assert report.parameters == sum(values.size for values in weights_of(DEEPSEEK).values())
+
+
+@pytest.mark.parametrize(
+    ("ups", "code"),
+    [(np.s_[:-1], "tensor-missing"), (np.s_[:, :-2], "tensor-shape"), (np.s_[:, :-1], "tensor-missing")],
+    ids=["an expert less", "smaller experts", "no two halves"],
+)
+def test_packed_experts_that_do_not_fit_config_json_are_refused(tmp_path: Path, ups, code):
+    weights = packed(weights_of(DEEPSEEK))
+    name = "model.layers.2.mlp.experts.gate_up_proj"
+    weights[name] = np.ascontiguousarray(weights[name][ups])
+    with pytest.raises(ConversionRefused) as refused:
+        convert_decoder(save(tmp_path / "model", DEEPSEEK, weights), tmp_path / "out.onnx")
+    assert refused.value.code == code
+
+
+def test_packed_experts_beside_single_ones_are_refused(tmp_path: Path):
+    folder = save(tmp_path / "model", DEEPSEEK, weights_of(DEEPSEEK) | packed(weights_of(DEEPSEEK)))
+    with pytest.raises(ConversionRefused, match="holds 4 weights that its"):
+        convert_decoder(folder, tmp_path / "out.onnx")
+
+
 @pytest.mark.parametrize("config", [DEEPSEEK, LITE], ids=["groups", "greedy"])
 def test_experts_that_see_all_tokens_answer_as_those_that_see_their_own(config, tmp_path: Path):
     folder = save(tmp_path / "model", config, weights_of(config))
