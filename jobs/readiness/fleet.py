@@ -86,7 +86,9 @@ class Fleet:
         for verdict in self.verdicts:
             for check in verdict.checks:
                 cause = found.setdefault(repr((check.code, check.severity, check.mend)), Cause(check))
-                cause.machines.append(verdict.machine.name)
+                # A driver and its firmware may both say it of one machine.
+                if verdict.machine.name not in cause.machines[-1:]:
+                    cause.machines.append(verdict.machine.name)
                 cause.same = cause.same and cause.check.reason == check.reason
         return sorted(found.values(), key=lambda one: (ORDER[one.severity], -len(one.machines), one.check.code))
 

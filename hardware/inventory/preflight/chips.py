@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hardware.inventory.facts import Facts
 from hardware.inventory.preflight.compatibility import in_force, judge
-from hardware.inventory.preflight.mends import another_driver
+from hardware.inventory.preflight.mends import another_driver, file_of
 from hardware.inventory.preflight.parts import generations, installed
 from hardware.inventory.preflight.records import Check, Image, Need, Part, gettext_noop, say
 
@@ -54,6 +54,8 @@ def package_chip(facts: Facts, need: Need) -> Iterator[Check]:
         else:
             sentence = gettext_noop("%(package)s is for %(made_for)s; the NPUs of this machine are %(chips)s.")
             mend, advice, more = another_driver(facts, need, lambda one: True, part.version)
+            if "missing" in more:
+                more["missing"] = file_of(part.what, part.version, facts)
             yield say("package-chip", "block", (sentence, *advice), mend, **values, **more)
 
 

@@ -32,9 +32,7 @@ def another_driver(facts: Facts, need: Need, fits: Callable[[Part], bool], missi
             params = {"driver": driver.artifact, "firmware": firmware.artifact}
             mend = Mend("install-driver", params, gettext_noop("Install driver and firmware"))
             return mend, (_THERE,), {"packages": f"{driver.name}, {firmware.name}"}
-    chip = _chip(facts).lower()
-    name = f"Ascend-hdk-{chip}-npu-driver_{missing or '…'}_linux-{facts.architecture or 'aarch64'}.run"
-    return None, (_MISSING,), {"missing": name}
+    return None, (_MISSING,), {"missing": file_of("driver", missing, facts)}
 
 
 def another_firmware(facts: Facts, need: Need, driver: Part) -> Advice:
@@ -53,10 +51,7 @@ def another_firmware(facts: Facts, need: Need, driver: Part) -> Advice:
         return mend, (_THERE,), {"packages": f"{same.name}, {firmware.name}"}
     known = ", ".join(in_force().partners("driver", driver.version, "firmware"))
     takes = ", ".join(f"{low}–{high}" for low, high in driver.ranges_of("firmware"))
-    chip = _chip(facts).lower()
-    if firmware is None:
-        return None, (_MISSING,), {"missing": f"Ascend-hdk-{chip}-npu-firmware_{known or takes or '…'}.run"}
-    name = f"Ascend-hdk-{chip}-npu-driver_{driver.version}_linux-{facts.architecture or 'aarch64'}.run"
+    name = file_of("firmware", known or takes, facts) if firmware is None else file_of("driver", driver.version, facts)
     return None, (_MISSING,), {"missing": name}
 
 
@@ -71,6 +66,12 @@ def another_cann(facts: Facts, need: Need, fits: Callable[[Part], bool], missing
         }  # fmt: skip
     name = f"Ascend-cann-toolkit_{missing or '…'}_linux-{facts.architecture or 'aarch64'}.run"
     return None, (_MISSING,), {"missing": name}
+
+
+def file_of(what: str, version: str, facts: Facts) -> str:
+    """What Huawei calls the driver or the firmware of this version for this machine."""
+    system = f"_linux-{facts.architecture or 'aarch64'}" if what == "driver" else ""
+    return f"Ascend-hdk-{_chip(facts).lower()}-npu-{what}_{version or '…'}{system}.run"
 
 
 def newest(depot: tuple[Part, ...], what: str, facts: Facts) -> Iterator[Part]:

@@ -112,6 +112,11 @@ def test_a_driver_is_asked_about_with_the_firmware_that_goes_with_it(fleet):
     assert (found["a-fits"], found["b-bare"], found["d-wrong"]) == ("warn", "block", "warn")
     with pytest.raises(PlanRefused, match="not installed by itself"):
         of_package(Artifact.objects.get(type="image"), Depot())
+    # Neither is for a newer chip: one machine all the same.
+    newer = replace(FITS, pci_npus=(), npus=tuple(replace(npu, name="910B4", generation="910B") for npu in FITS.npus))
+    Machine.objects.filter(name="a-fits").update(facts=newer.to_json())
+    causes = {cause.check.code: cause.machines for cause in assess(aim, members(Selection())).causes}
+    assert causes["package-chip"] == ["a-fits"]
 
 
 def test_over_rest_it_is_read_in_pages_filtered_and_as_a_file(fleet, rest):

@@ -124,6 +124,14 @@ def test_a_first_generation_chip_that_is_called_910b_is_told_by_its_pci_id():
     assert trap.severity == "warn" and "d801" in trap.reason
     told = check("package-chip", first_generation(), Need(installs=(DEPOT[1],), replaces_driver=True, depot=DEPOT))
     assert told.severity == "block" and told.mend is not None and told.mend.params == {"driver": 1, "firmware": 3}
+    newer = replace(facts(), pci_npus=(), npus=(Npu(0, 0, "910B4", "OK", None, 65536, "910B"),))
+    pair = (DEPOT[0], DEPOT[2])
+    missing = [
+        one.values["missing"] for one in evaluate(newer, Need(installs=pair, depot=pair)) if one.code == "package-chip"
+    ]
+    assert missing == [
+        "Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run", "Ascend-hdk-910b-npu-firmware_7.5.0.2.220.run",
+    ]  # fmt: skip
     unsure = replace(facts(), pci_npus=(), npus=(Npu(0, 0, "910B", "OK", None, 32768, None),))
     assert check("chip", unsure, Need()).severity == "unknown"
     assert check("package-chip", unsure, Need(installs=(DEPOT[1],))).severity == "unknown"
