@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from hardware.telemetry.alerts.metrics import METRICS
+from jobs.kinds.quantize import words
 from jobs.pages import sharded
 
 
@@ -49,6 +50,11 @@ def of_result(result: dict[str, Any], *, simulated: bool = False) -> Result:
     """A job's result as its page shows it."""
     report = {**(result.get("report") or {})}
     report |= {name: value for name, value in result.items() if name not in ("artifacts", "report")}
+    # A conversion that quantized as well: what that did is told as of any quantization, and on a page of its own.
+    quantized = report.pop("quantization", None)
+    if isinstance(quantized, dict):
+        report |= {name: quantized.get(name) for name in ("scheme", "agreement", "bytes_before", "bytes_after")}
+        report.pop("bytes", None)
     compared = report.pop("agreement", None)
     compared = dict(compared) if isinstance(compared, dict) else {"agreement": compared}
     made = Result(artifacts=list(result.get("artifacts") or ()), simulated=simulated)
@@ -132,16 +138,16 @@ def _profiled(profile: dict[str, Any]) -> list[Figure]:
 
 def _agreement(share: float, compared: dict[str, Any], bits: int) -> Figure:
     """How often the result answers as the original, and on what that was measured."""
-    rows, on = compared.get("rows"), compared.get("on")
+    rows, on = compared.get("rows"), words.said(str(compared.get("on") or ""))
     detail = _("answers as the original does")
     if rows and not on:
         detail = _("answers as the original does, on %(count)s inputs") % {"count": f"{rows:,}"}
-    words, claim = _ACCURACY_CLAIMS.get(bits, ("", ""))
+    claimed, claim = _ACCURACY_CLAIMS.get(bits, ("", ""))
     return Figure(
         _("Agreement"),
         f"{share * 100:.1f} %",
         f"{detail} ({on})" if on else detail,
-        str(words) % {"share": claim} if claim else "",
+        str(claimed) % {"share": claim} if claim else "",
     )
 
 

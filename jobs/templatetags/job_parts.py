@@ -11,9 +11,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from jobs.approvals import shown
-from jobs.pages import causes, wording
+from jobs.pages import causes, planview, wording
 
 register = template.Library()
+register.filter("command", planview.command)
 
 # Names that are told one by one.
 MOST = 12

@@ -15,7 +15,6 @@ from jobs.depot.models import Artifact
 from jobs.kinds.quantize import chart, words
 from jobs.kinds.quantize.claims import claims
 from jobs.models import Job
-from jobs.pages.figures import size
 
 REPORT = "quantization-report"
 TITLE = gettext_lazy("Quantization report")
@@ -97,6 +96,7 @@ def shown(job: Job, report: dict[str, Any], *, whole: bool) -> dict[str, Any]:
         "scheme": words.scheme(str(report.get("scheme", ""))),
         "latency": _latency(report),
         "accuracy": _accuracy(compared),
+        "answers": _answers(compared),
         "compared": compared,
         "on": words.said(str(compared.get("on", ""))),
         "generated": generated,
@@ -136,8 +136,17 @@ def _latency(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _accuracy(compared: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Label, figure, what it is."""
-    if not compared.get("measured"):
-        return []
+    rows = _answers(compared)
+    for name, label in (("cosine_mean", _("Output cosine, mean")), ("cosine_min", _("Output cosine, lowest row"))):
+        if compared.get(name) is not None:
+            rows.append((label, f"{compared[name]:.6f}", _("1 is the same direction")))
+    if compared.get("largest_difference") is not None:
+        rows.append((_("Largest difference"), f"{compared['largest_difference']:.4g}", _("of one output value")))
+    return rows
+
+
+def _answers(compared: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The same, of the answers alone."""
     rows: list[tuple[str, str, str]] = []
     if compared.get("agreement") is not None:
         rows.append((_("Agreement"), percent(compared["agreement"]), _("share of answers that are the original's")))
@@ -147,11 +156,6 @@ def _accuracy(compared: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         lost = (before - after) * 100
         change = _("%(points)s points lost") if lost >= 0 else _("%(points)s points gained")
         rows.append((_("Top-1 after"), percent(after), change % {"points": f"{abs(lost):.1f}"}))
-    for name, label in (("cosine_mean", _("Output cosine, mean")), ("cosine_min", _("Output cosine, lowest row"))):
-        if compared.get(name) is not None:
-            rows.append((label, f"{compared[name]:.6f}", _("1 is the same direction")))
-    if compared.get("largest_difference") is not None:
-        rows.append((_("Largest difference"), f"{compared['largest_difference']:.4g}", _("of one output value")))
     return rows
 
 
@@ -249,9 +253,9 @@ def _settings(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if report.get("scheme") != "int4":
         idle |= set(_OF_FOUR_BITS)
     if asked.get("method") != "gptq":
-        idle.add("memory")
+        idle.add("memory_mib")
     return [
-        (name, size(value) if name == "memory" else _plain(value))
+        (name, f"{value:,} MiB" if name == "memory_mib" else _plain(value))
         for name, value in asked.items()
         if name not in idle and value not in (None, "", 0)
     ]

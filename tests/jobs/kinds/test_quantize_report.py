@@ -82,6 +82,9 @@ def test_a_labelled_set_and_a_budget_are_told_in_figures_and_in_bytes(person, tm
     chinese = words_of(person, job)
     for english in ("Budget", "Held", "Latency", "Sensitivity", "Embedding", "bias", "Provenance", "Measured on"):
         assert english not in chinese
+    # The figures at the top are those of the answers, in either language.
+    top = re.search(r'<dl class="strip">.*?</dl>', person.get(f"/jobs/{job.pk}/report/").content.decode(), re.DOTALL)
+    assert top is not None and top[0].count("<dt>") == 6 and "余弦" not in top[0]
 
 
 def test_without_samples_the_page_says_that_inputs_were_generated_and_claims_no_accuracy(person, tmp_path: Path):
@@ -91,7 +94,7 @@ def test_without_samples_the_page_says_that_inputs_were_generated_and_claims_no_
     page = words_of(person, job)
     assert "Measured on generated inputs, not on real ones." in page and "Top-1" not in page
     assert "4-bit weights in blocks" in page and "blocks of 32" in page and "block 32" in page
-    assert "which is not accuracy" in page and "memory 2" not in page
+    assert "which is not accuracy" in page and "memory_mib" not in page
     # The file's name is a person's: it is text on the page, never markup.
     assert b"a<b.onnx" not in person.get(f"/jobs/{job.pk}/report/").content
 
@@ -152,6 +155,8 @@ def test_a_budget_that_is_not_held_has_a_page_that_says_the_best_that_was_reache
     page = words_of(person, job)
     assert "Best reached" in page and "of 2 weights kept at higher precision" in page
     assert "Cost in bytes none: there is no result" in page and "16 generated inputs" in page
+    # What to do is to run it again with other parameters: that is a click away.
+    assert f"/jobs/new/?retry_of={job.pk}" in person.get(f"/jobs/{job.pk}/report/").content.decode()
     assert person.get(f"/jobs/{job.pk}/report.json").status_code == 404
 
 
@@ -202,6 +207,10 @@ def test_a_conversion_that_quantizes_in_the_same_pass_has_the_page_as_well(perso
     assert "Measured on generated inputs, not on real ones." in page and "Output cosine, mean" in page
     assert "python -m jobs.conversion checkpoint.tar tiny.onnx" in page and "model.safetensors" in page
     assert len(json.loads(person.get(f"/jobs/{job.pk}/report.json").content)["layers"]) == 65
+    person.cookies["django_language"] = "zh-hans"
+    shown = person.get(f"/jobs/{job.pk}/").content.decode()
+    assert "16 个生成的输入" in shown and f"{job.result['report']['quantization']['ratio']:.2f} x" in shown
+    del person.cookies["django_language"]
     # The job itself has the conversion's report, and in it what its log's last line named of this one.
     Artifact.objects.get(type="quantization-report").path.unlink()
     assert job.result["report"]["architecture"] == "llama" and "60 of 65 layers · As table" in words_of(person, job)
