@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from console.notifications import services
+from console.notifications import services, wording
 from console.notifications.api import DestinationSerializer
 from console.notifications.models import EVENTS, Delivery, Destination
 from hardware.inventory.models import Machine
@@ -126,6 +126,7 @@ def _letter(one: Delivery) -> dict[str, Any]:
         "delivery": one,
         "title": one.body.get("title", one.about),
         "event": WORDS.get(one.event, one.event),
+        "error": wording.said(one.error),
         "state": states[Delivery.State(one.state)],
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
@@ -196,19 +197,19 @@ class ApprovalRuleSerializer(serializers.ModelSerializer[ApprovalRule]):
 
     def validate_kind(self, value: str) -> str:
         if value and value not in registry.all_kinds():
-            raise serializers.ValidationError(f"There is no kind of job called {value}.")
+            raise serializers.ValidationError(_("There is no kind of job called %(kind)s.") % {"kind": value})
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         there = {name: getattr(self.instance, name, "") for name in ("kind", "label", "site")}
         now = {name: attrs.get(name, value) for name, value in there.items()}
         if not any(now.values()):
-            raise serializers.ValidationError({"kind": ["Give a kind, a label or a site."]})
+            raise serializers.ValidationError({"kind": [_("Give a kind, a label or a site.")]})
         same = ApprovalRule.objects.filter(**now)
         if self.instance is not None:
             same = same.exclude(pk=self.instance.pk)
         if same.exists():
-            raise serializers.ValidationError({"kind": ["There is such a rule already."]})
+            raise serializers.ValidationError({"kind": [_("There is such a rule already.")]})
         return attrs
 
 

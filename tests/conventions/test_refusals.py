@@ -15,6 +15,7 @@ from pathlib import Path
 
 from django.utils.translation import override
 
+from console.notifications import wording as notifications
 from hardware.inventory.lists import wording as lists
 from hardware.ssh import errors
 from jobs.pages.causes import cause, mend
@@ -25,13 +26,14 @@ REFUSALS = {"JobFailed", "ConversionRefused", "ImageRefused", "NotPng"}
 REFUSALS |= {name for name, made in vars(errors).items() if isinstance(made, type) and issubclass(made, Exception)}
 # What is wrong with a list of machines, a line of it, or one of its machines.
 REFUSALS |= {"ListRefused", "Problem", "Outcome"}
+REFUSALS |= {"ModelRefused", "NotDelivered"}
 REFUSALS |= {"BmcUnreachable", "BmcRefused", "BmcLoginRefused", "CertificateNotPinned"}
-# Nobody reads them on a page: the simulated machines' own, the service in its container, and what is typed by hand.
-ELSEWHERE = (
-    "hardware/simulator/",
-    "jobs/serving/",
-    "jobs/management/",
+# Nobody reads them on the console's pages: simulated machines, the service in its container, command lines, the demo.
+ELSEWHERE = re.compile(
+    r"hardware/simulator/|jobs/serving/(?!profile)|jobs/management/|console/demo/|console/management/"
 )
+# What some functions put around what they are given.
+AROUND = ("{}", "n1: {}", "a.png {}.", "profile.json {}.")
 # Preflight's rules mark their own sentences; a job that one blocks is refused with them. Two modules have none.
 PREFLIGHT = re.compile(r"hardware/inventory/preflight/(?!codes\.py|compatibility/rows\.py)")
 # Put together of words: in place of the sentence stand those that come about.
@@ -69,16 +71,6 @@ TOGETHER = {
     ),
     "storage 7 of 7 bytes 7": ("storage '7' of 8 bytes is not there", "storage '7' of 8 bytes has 4 bytes"),
     "The tar": ("The tar is in the format that PyTorch wrote before 1.6, whose pickles are not read here.",),
-    "is no PNG": ("a.png is no PNG.",),
-    "is cut off": ("a.png is cut off.",),
-    "is damaged": ("a.png is damaged.",),
-    "has 7 x 7 pixels": ("a.png has 0 x 4 pixels.",),
-    "has colours of type 7 in 7 bits, which PNG does not know": (
-        "a.png has colours of type 5 in 3 bits, which PNG does not know.",
-    ),
-    "is interlaced, which is not read here: store it without": (
-        "a.png is interlaced, which is not read here: store it without.",
-    ),
     "There is no 7 7.": ("There is no scheme 'int5'.", "There is no method 'x'."),
     "config.json: 7 7.": ("config.json: hidden_size is missing.", "config.json: hidden_size is 'x'."),
     "Give five: 7; such as 30 2 * * 1-5.": (
@@ -103,9 +95,13 @@ def test_every_refusal_is_told_in_the_readers_language():
 
 
 def _told(text: str) -> bool:
-    """Whether it has a template. An error of the SSH layer puts the machine's name before what it is given."""
+    """Whether it has a template."""
     with override("zh-hans"):
-        return any(say(said) != said for said in (text, f"n1: {text}") for say in (cause, mend, lists.said))
+        for around in AROUND:
+            said = around.format(text)
+            if any(say(said) != said for say in (cause, mend, lists.said, notifications.said)):
+                return True
+    return False
 
 
 def _sentences() -> Iterator[tuple[str, str]]:
@@ -114,6 +110,7 @@ def _sentences() -> Iterator[tuple[str, str]]:
     classes, makers = _refusals(trees.values())
     for path, tree in trees.items():
         outer = _assigned(tree.body)
+        yield from ((text, path) for node in ast.walk(tree) for text in _written(node) if " " in text.strip(" 7"))
         telling = classes | makers | ({"gettext_noop"} if PREFLIGHT.match(path) else set())
         done: set[ast.Call] = set()
         for function in ast.walk(tree):
@@ -129,13 +126,31 @@ def _sentences() -> Iterator[tuple[str, str]]:
                         yield from ((text, f"{path}:{call.lineno}") for text in texts)
 
 
+def _written(node: ast.AST) -> list[str]:
+    """Of a table of mends, a class's mend, or a failure that is written as a dict: what it says."""
+    if isinstance(node, ast.ClassDef):
+        return [text for value in _assigned(node.body).get("mend", []) for text in _texts(value, {})]
+    if isinstance(node, ast.Assign) and any("MEND" in _name(target) for target in node.targets):
+        literals = [text for part in ast.walk(node.value) for text in _texts(part, {})]
+        return [re.sub(r"\{\d\}", "7", text) for text in literals if text.endswith(".")]
+    if isinstance(node, ast.Dict):
+        keys = [key.value if isinstance(key, ast.Constant) else "" for key in node.keys]
+        return [
+            text
+            for key, value in zip(keys, node.values, strict=True)
+            if key in ("cause", "mend") and "code" in keys
+            for text in _texts(value, {})
+        ]
+    return []
+
+
 def _trees() -> Iterator[tuple[str, ast.Module]]:
     # What is collected while a file is parsed may have a stack trace to log, and that parses, too: Python 3.11 refuses.
     gc.collect()
-    for folder in ("hardware", "jobs"):
+    for folder in ("console", "hardware", "jobs"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             path = str(Path(file).relative_to(ROOT))
-            if not path.startswith(ELSEWHERE) and "/migrations/" not in path:
+            if not ELSEWHERE.match(path) and "/migrations/" not in path:
                 yield path, ast.parse(file.read_text())
 
 
@@ -159,6 +174,8 @@ def _assigned(nodes) -> dict[str, list[ast.expr]]:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 found[_name(target)].append(node.value)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            found[_name(node.target)].append(node.value)
     return dict(found)
 
 

@@ -61,6 +61,11 @@ def _behind_a_name(text: str) -> str:
     return f"{name}: {told}" if colon and (told := cause(rest)) != rest else text
 
 
+def _clause(text: str) -> str:
+    """A sentence that another goes on from."""
+    return mend(f"{text}.").rstrip(".。")
+
+
 _SENTENCES = Sentences(
     checkpoints.TEMPLATES,
     conversion.TEMPLATES,
@@ -72,5 +77,9 @@ _SENTENCES = Sentences(
     quantization.TEMPLATES,
     running.TEMPLATES,
     sharding.TEMPLATES,
-    within={"title": title, "why": cause, **dict.fromkeys(("what", "state", "part", "format", "label", "site"), cause)},
+    within={
+        "title": title,
+        "clause": _clause,
+        **dict.fromkeys(("why", "what", "state", "part", "format", "label", "site"), cause),
+    },
 )

@@ -156,4 +156,8 @@ TEMPLATES = (
     _("%(file)s is no state dict of named tensors; it holds: %(names)s."),
     _("The checkpoint of %(size)s bytes describes weights of %(at)s: many of them are the same values."),
     _("The weights take %(size)s bytes as safetensors, and %(room)s may be written here."),
+    _("Reading %(file)s takes more memory than a checkpoint does."),
+    _("%(file)s could not be copied: %(said)s."),
+    _("Check the disk and its free space."),
+    _("%(file)s holds lists within lists without end."),
 )

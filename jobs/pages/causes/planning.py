@@ -181,4 +181,17 @@ TEMPLATES = (
     _("The depot has no artifact %(id)s."),
     _("The depot has no %(type)s artifact %(id)s."),
     _("%(file)s is not a wheel that can be read; nothing was stored."),
+    # Of jobs that need others.
+    _("Job %(job)s (%(kind)s), which it needs, did not end well: %(why)s"),
+    _("it ended failed."),
+    _("it ended errored."),
+    _("it ended cancelled."),
+    _("it ended interrupted."),
+    _("%(clause)s; then run job %(job)s again, and this one."),
+    _("%(machine)s did not get through job %(job)s (%(kind)s)."),
+    _("Run job %(job)s again on it."),
+    _("Pipeline %(pipeline)s was cancelled."),
+    _("Job %(job)s takes the place of the one that it needed."),
+    _("Look at the pipeline: another job has taken its place."),
+    _("Look at that job."),
 )

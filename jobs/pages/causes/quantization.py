@@ -52,9 +52,6 @@ TEMPLATES = (
     _("Give the per cent of the values that the range holds, over 50 and up to 100: 99.99."),
     _("No activation of %(model)s is finite on %(samples)s."),
     _("Look at the samples' preprocessing; the model itself gives NaN or infinity on them."),
-    _("the second moments of its inputs cannot be inverted"),
-    _("its inputs hold NaN or infinity"),
-    _("its inputs are all 0 on the samples"),
     _("ONNX Runtime does not run %(model)s on the calibration samples: %(said)s"),
     _("Give samples that fit the model's inputs, or take a scheme that needs none, int8-weight."),
     _('Give a .jsonl with one {"text": ..., "intent": ...} a line, or an .npz with one array for each input.'),
@@ -111,4 +108,6 @@ TEMPLATES = (
     _("Report this."),
     _("%(model)s is not valid ONNX: %(reason)s"),
     _("A budget and GPTQ run the original again and again, and it is never whole while it is converted."),
+    _("Give .npz files with an array for each of the model's inputs, rows first."),
+    _("Give .npz files with the model's inputs, rows first."),
 )

@@ -76,4 +76,13 @@ TEMPLATES = (
     _("Give the password for sudo in the machine's credential, or let %(user)s do without one there: %(line)s."),
     _("Check the machine's load, its power and its management network."),
     _("On %(name)s: %(why)s"),
+    _("Look at the machine's SSH service, then try again."),
+    _("Look at the jump host first; what lies behind it comes back with it."),
+    _("Log in there as that user and run sudo -v to see what it wants."),
+    _("Correct the password for sudo in the machine's credential."),
+    _("Install sudo there, or log in as root."),
+    _("Compare the fingerprint with the one on the machine's own screen, then confirm it."),
+    _("Look at the board's own pages, then try again."),
+    # Of the console's own part.
+    _("%(title)s ended with exit code %(code)s: A defect of the console: %(said)s. Report it."),
 )

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from jobs import registry as kinds
 from jobs.depot.models import Artifact
 from jobs.models import Job
-from jobs.pages import waits
+from jobs.pages import causes, waits
 from jobs.pipelines.definition import Definition
 from jobs.pipelines.references import FACT, FROM, references
 from jobs.pipelines.standing import StageStanding
@@ -71,4 +71,7 @@ def left_behind(job: Job) -> list[dict[str, str]]:
     """The machines that take no part in a stage, each with the cause."""
     deferral = getattr(job, "deferral", None)
     found = deferral.left_behind if deferral is not None else {}
-    return [{"machine": name, "cause": said["cause"], "mend": said["mend"]} for name, said in sorted(found.items())]
+    return [
+        {"machine": name, "cause": causes.cause(said["cause"]), "mend": causes.mend(said["mend"])}
+        for name, said in sorted(found.items())
+    ]
