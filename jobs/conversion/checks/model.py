@@ -12,6 +12,7 @@ from jobs.conversion.checks.inspection import Inspection, inspected
 from jobs.conversion.checks.operators import check_operators, check_opset
 from jobs.conversion.checks.profiles import Profiles, check_profiles
 from jobs.conversion.checks.shapes import check_inputs, contradictions, parse_input_shape
+from jobs.conversion.checks.softmax import over_several_axes
 from jobs.conversion.skeleton import read_skeleton
 
 
@@ -65,6 +66,12 @@ def check_model(
     foreign = [name for name in model.operators if not name.startswith("ai.onnx::")]
     if foreign:
         warnings.append(f"Operators outside ONNX: {', '.join(foreign)}. atc needs a parser for each (E19010).")
+    if several := over_several_axes(skeleton, model.opset):
+        shown = ", ".join(several[:5])
+        warnings.append(
+            f"{len(several)} Softmax, LogSoftmax or Hardmax take several axes as one, as was usual before opset 13: "
+            f"{shown}. Whether atc does is not known here. Mend the model: --opset 13 says it with Flatten and Reshape."
+        )
     constants = int64_constants(skeleton, path)
     if constants.outside:
         shown = ", ".join(constants.outside[:5])

@@ -6,11 +6,11 @@ it drops nothing. After it: Resize, whose region of interest could not be left o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from jobs.conversion.checks.softmax import graphs_of
 
 STANDARD = ("", "ai.onnx")
 
@@ -18,7 +18,7 @@ STANDARD = ("", "ai.onnx")
 def reworded(model: onnx.ModelProto, now: int, opset: int) -> None:
     """Rewrites nodes of the graph and of the bodies in it, in place, for a conversion from `now` down to `opset`."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for graph in _graphs(model.graph):
+    for graph in graphs_of(model.graph):
         constants |= {
             node.output[0]: attribute.t
             for node in graph.node
@@ -26,7 +26,7 @@ def reworded(model: onnx.ModelProto, now: int, opset: int) -> None:
             for attribute in node.attribute
             if attribute.name == "value"
         }
-    for graph in _graphs(model.graph):
+    for graph in graphs_of(model.graph):
         nodes: list[onnx.NodeProto] = []
         for node in graph.node:
             if node.domain in STANDARD and node.op_type == "HardSwish" and opset < 14 <= now:
@@ -46,7 +46,7 @@ def filled_in(model: onnx.ModelProto, opset: int) -> None:
     if opset not in (11, 12):
         return
     empty = ""
-    for graph in _graphs(model.graph):
+    for graph in graphs_of(model.graph):
         for node in graph.node:
             if node.op_type != "Resize" or node.domain not in STANDARD:
                 continue
@@ -82,11 +82,3 @@ def _idle(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
         return True
     told = constants.get(node.input[2])
     return told is not None and not numpy_helper.to_array(told).any()
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)

@@ -10,6 +10,7 @@ from onnx import version_converter
 from jobs.conversion.checks.inspection import opset_of
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.mend.older import filled_in, reworded
+from jobs.conversion.mend.softmax import said_by_last_axis
 from jobs.conversion.skeleton import nodes_of
 
 # The IR version that came with an opset; a reader of that opset may not know a newer one (onnx, Versioning.md).
@@ -31,6 +32,7 @@ def converted(model: onnx.ModelProto, opset: int, name: str) -> onnx.ModelProto:
     if now == opset:
         return model
     reworded(model, now, opset)
+    said_by_last_axis(model, now, opset, name)
     hidden: set[str] = set()
     while True:
         try:

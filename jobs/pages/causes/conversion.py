@@ -136,5 +136,7 @@ TEMPLATES = (
     _("Choose one from 7 to %(newest)s."),
     _("%(operator)s has no rule from its version %(n)s"),
     _("%(model)s cannot be brought from opset %(old)s to %(opset)s: %(why)s."),
+    _("%(operator)s of %(output)s works on axis %(axis)s of values whose number of axes is not known"),
+    _("Fix the shapes of the inputs, or export the model again with that opset."),
     _("Choose a nearer opset that the target reads, or export the model again with that opset."),
 )

@@ -325,6 +325,18 @@ def test_an_operator_that_atc_reads_within_limits_is_warned_of_when_it_is_for_a_
     assert any("NonZero" in line for line in check_model(tmp_path / "open.onnx", cann="8.0.0").warnings)
 
 
+def test_a_softmax_over_several_axes_is_warned_of_before_opset_13_and_one_over_the_last_is_not(tmp_path: Path):
+    content = small_model()
+    # The last axis of two, by its place and from the end; the product's rank is not written anywhere.
+    for name, axis in (("wide", 0), ("narrow", 1), ("end", -1)):
+        content.graph.node.append(helper.make_node("Softmax", ["product"], [name], name=name, axis=axis))
+    for opset, told in ((11, True), (13, False)):
+        content.opset_import[0].version = opset
+        onnx.save(content, tmp_path / "m.onnx")
+        warned = [line for line in check_model(tmp_path / "m.onnx").warnings if "Softmax" in line]
+        assert bool(warned) is told and all("1 Softmax" in line and "wide" in line for line in warned)
+
+
 @pytest.mark.parametrize(
     ("name", "soc"),
     [
