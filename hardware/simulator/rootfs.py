@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import sys
 from pathlib import Path
 
@@ -27,6 +28,14 @@ _INTERPRETER = """\
 [ -x /opt/python{0}/bin/python3.{1} ] && exec /opt/python{0}/bin/python3.{1} "$@"
 echo "python3.{1}: command not found" >&2
 exit 127
+"""
+# grep where the kernel has no /proc/mdstat, and is asked for it among others.
+_GREP = """\
+#!/bin/sh
+case " $* " in
+  *" /proc/mdstat "*) /bin/grep "$@" /usr/local/simulated/proc/mdstat | sed 's,^/usr/local/simulated/proc/,/proc/,' ;;
+  *) exec /bin/grep "$@" ;;
+esac
 """
 # Folders of /usr that are a machine's own.
 _OWN = ("usr/local", "usr/src", "usr/lib/modules")
@@ -100,6 +109,7 @@ def prepare(home: Home, spec: MachineSpec, boot_id: str) -> None:
             '#!/bin/sh\n[ "$*" = /proc/mdstat ] && set -- /usr/local/simulated/proc/mdstat\nexec /bin/cat "$@"\n',
             0o755,
         )
+        _write(simulated / "bin/grep", _GREP, 0o755)
 
 
 def _wrap(standin: Path, target: Path) -> None:
@@ -186,6 +196,10 @@ def _mount_system(home: Home) -> None:
     if Path("/sys/devices/system/cpu").is_dir():
         bind("/sys/devices/system/cpu", disk / "sys/devices/system/cpu")
     mount("tmpfs", disk / "run", "tmpfs", NOSUID | NODEV, "mode=0755")
+    # Docker's daemon is its stand-in's: nothing answers here, but a machine with docker has it.
+    os.mknod(disk / "run/docker.sock", stat.S_IFSOCK | 0o660)
+    if not (disk / "var/run").is_symlink():
+        (disk / "var/run").symlink_to("/run")
     mount("tmpfs", disk / "dev", "tmpfs", NOSUID, "mode=0755")
     for name in filter(lambda name: Path("/dev", name).exists(), _DEVICES):
         (disk / "dev" / name).touch()

@@ -1,4 +1,7 @@
-"""``ip link``, ``ip addr`` (one line or several to a link, or brief) and speeds as ``/sys`` and ethtool give them."""
+"""``ip link``, ``ip addr`` (one line or several to a link, or brief) and speeds as ``/sys`` and ethtool give them.
+
+Of the addresses those of IPv4 are read.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from hardware.inventory.facts.records import Nic
 
 _LINK = re.compile(r"^[0-9]+: ([^:@\s]+)\S*: <([^>]*)>(.*)$")
 _BRIEF = re.compile(r"^([^\s@:]+)(?:@\S+)?\s+(UP|DOWN|UNKNOWN|LOWERLAYERDOWN|DORMANT)\s+(.*)$")
-_ONE_LINE = re.compile(r"^[0-9]+:\s+(\S+)\s+inet6?\s+(\S+)")
-_WITHIN = re.compile(r"^\s+inet6?\s+(\S+)")
+_ONE_LINE = re.compile(r"^[0-9]+:\s+(\S+)\s+inet\s+(\S+)")
+_WITHIN = re.compile(r"^\s+inet\s+(\S+)")
 # Ends of containers and virtual machines: they come and go with those and are no NIC of the machine.
-_ENDS = ("veth", "cali", "lxc", "vnet", "tap", "cilium", "nodelocaldns", "kube-ipvs")
+ENDS = ("veth", "cali", "lxc", "vnet", "tap", "cilium", "nodelocaldns", "kube-ipvs")
 _SPEED = re.compile(r"(?:/sys/class/net/)?([^\s/]+)(?:/speed)?\s.*?([0-9]{1,9})")
 
 
@@ -42,7 +45,7 @@ def read_ip(links: str, addresses: str = "", speeds: str = "") -> tuple[Nic, ...
     return tuple(
         Nic(name, is_up, rates.get(name), tuple(dict.fromkeys(owned.get(name, ()))))
         for name, is_up in up.items()
-        if name != "lo" and not name.startswith(_ENDS)
+        if name != "lo" and not name.startswith(ENDS)
     )
 
 

@@ -47,6 +47,7 @@ def read(text: str, asked: float | None = None, answered: float | None = None) -
     nodes = _nodes(found)
     containers, holders = _held(found, report, nodes)
     clock = attempt("clock", _clock, None)
+    after = attempt("clock-after", _clock, None) or _later(clock, _clock(body("uptime")), _clock(body("uptime-after")))
     asker = re.search(r"^user ([1-9][0-9]*)$", found.get("holders", (0, ""))[1], re.M)
     if asker:
         warnings.append("the login is not root's, and only root is told who holds an NPU")
@@ -54,7 +55,7 @@ def read(text: str, asked: float | None = None, answered: float | None = None) -
         hostname=_line(body("hostname")),
         boot_id=_line(body("boot_id")),
         clock=None if clock is None else int(clock),
-        clock_skew_s=_skew(clock, attempt("clock-after", _clock, None), asked, answered),
+        clock_skew_s=_skew(clock, after, asked, answered),
         simulated="simulated" in found and found["simulated"][0] == 0,
         architecture=_line(body("architecture")),
         kernel=kernel,
@@ -127,6 +128,11 @@ def _clock(text: str) -> float | None:
     # A date without nanoseconds prints the letters that ask for them.
     said = re.match(r"([0-9]{1,11})(\.[0-9]{1,9})?", text.strip())
     return float(said[0]) if said else None
+
+
+def _later(clock: float | None, up: float | None, up_after: float | None) -> float | None:
+    """The machine's clock at the end, by how long it has been up (to a hundredth of a second)."""
+    return None if clock is None or up is None or up_after is None else clock + up_after - up
 
 
 def _skew(before: float | None, after: float | None, asked: float | None, answered: float | None) -> float | None:
