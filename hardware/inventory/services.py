@@ -22,8 +22,12 @@ from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import HostKeyChanged, NoShell, SSHFailure
 from hardware.ssh.hostkeys import HostKey, read_host_key
 from hardware.ssh.pool import Pool
+from hardware.statements import Prepared
+from hardware.writing import write_once
 
 PROBES_AT_ONCE = 20
+
+_IN_USE = Prepared(Machine, lambda machines, pk: machines.filter(pk=pk).exclude(state=Machine.State.RETIRED), int)
 
 
 def offered_key(name: str, host: str, port: int = 22, jump: Machine | None = None) -> HostKey:
@@ -139,7 +143,8 @@ async def probe(pool: Pool, machine: Machine) -> Facts:
         failure = NoShell(machine.name, "it has no working /bin/sh: the probe printed nothing.")
         await on_db(_store_trouble, machine, failure, Machine.State.SILENT, None)
         raise failure
-    await on_db(_store_facts, machine, facts)
+    for name, value in (await write_once(_store_facts, machine, facts)).items():
+        setattr(machine, name, value)
     return facts
 
 
@@ -159,16 +164,19 @@ async def probe_all(pool: Pool, machines: Sequence[Machine]) -> list[SSHFailure]
     return [wrong for wrong in outcomes if wrong is not None]
 
 
-def _store_facts(machine: Machine, facts: Facts) -> None:
+def _store_facts(machine: Machine, facts: Facts) -> dict[str, Any]:
+    """What the machine's row says of it now."""
+    now: dict[str, Any] = {
+        "facts": facts.to_json(), "facts_at": timezone.now(), "simulated": facts.simulated,
+        "state": Machine.State.READY, "trouble": {},
+    }  # fmt: skip
     with transaction.atomic():
-        data = facts.to_json()
         keep(machine, facts)
-        Machine.objects.filter(pk=machine.pk).exclude(state=Machine.State.RETIRED).update(
-            facts=data, facts_at=timezone.now(), simulated=facts.simulated, state=Machine.State.READY, trouble={}
-        )
-        machine.refresh_from_db()
+        if not _IN_USE.update(machine.pk, **now):
+            now = Machine.objects.filter(pk=machine.pk).values(*now).get()
         audit("machine.probe", f"machine:{machine.name}")
-        announce("fleet", "machine", machine=machine.name, state=machine.state, npus=len(facts.npus))
+        announce("fleet", "machine", machine=machine.name, state=now["state"], npus=len(facts.npus))
+    return now
 
 
 def _store_trouble(machine: Machine, wrong: SSHFailure, state: str, offered: HostKey | None) -> None:

@@ -11,6 +11,10 @@ from django.utils import timezone
 from hardware.inventory.facts import Facts
 from hardware.inventory.facts.difference import Difference, differences
 from hardware.inventory.models import FactSnapshot, Machine
+from hardware.statements import Prepared
+
+_NEWEST = Prepared(FactSnapshot, lambda all, machine: all.filter(machine=machine).order_by("-taken_at")[:1], int)
+_ONE = Prepared(FactSnapshot, lambda all, pk: all.filter(pk=pk), int)
 
 # Of a machine that changes all the time a page shows no more at once.
 PAGE = 50
@@ -27,10 +31,10 @@ class Change:
 
 def keep(machine: Machine, facts: Facts) -> bool:
     """Store a reading; ``False`` when it says nothing new: then the newest one is only seen again."""
-    newest = machine.snapshots.first()
+    newest = next(iter(_NEWEST.objects(machine.pk)), None)
     same = newest is not None and newest.data.get("schema_version") == facts.schema_version
     if newest is not None and same and not differences(Facts.from_json(newest.data), facts):
-        FactSnapshot.objects.filter(pk=newest.pk).update(seen_at=timezone.now())
+        _ONE.update(newest.pk, seen_at=timezone.now())
         return False
     FactSnapshot.objects.create(machine=machine, data=facts.to_json())
     return True

@@ -41,7 +41,7 @@ def _function(name: str, sections: Sections, before: str = ":") -> str:
 def _sent(*parts: str) -> str:
     """All that is said is kept and goes out at once: a line of its own would be a packet of its own."""
     said = "\n".join((_FRAME, WORDS.strip(), HOLDERS.strip(), CONTAINERS.strip(), *parts))
-    return f'said=$(\nexec 2>&1 </dev/null\n{said}\n)\nprintf \'%s\\n\' "$said"'
+    return f"said=$(\nexec 2>&1 </dev/null\n{said}\n)\nprintf '%s\\n' \"$said\""
 
 
 PROBE = _sent(

@@ -24,7 +24,7 @@ _LABELS: tuple[tuple[str, str], ...] = (
     ("numa_nodes", r"NUMA node\(s\)|NUMA 节点(?:数)?"),
     ("max_mhz", r"CPU max MHz|CPU 最大 ?MHz"),
 )
-_KNOWN = tuple((name, re.compile(pattern, re.I)) for name, pattern in _LABELS)
+_LABEL = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _LABELS), re.I)
 
 
 def read_lscpu(text: str) -> Cpu:
@@ -34,10 +34,9 @@ def read_lscpu(text: str) -> Cpu:
     said: dict[str, str] = {}
     for line in unicodedata.normalize("NFKC", text).splitlines():
         label, colon, value = line.partition(":")
-        label, value = label.strip(), value.strip()
-        name = next((name for name, pattern in _KNOWN if colon and pattern.fullmatch(label)), None)
-        if name is not None and value not in ("", "-"):
-            said.setdefault(name, value)
+        known, value = _LABEL.fullmatch(label.strip()) if colon else None, value.strip()
+        if known is not None and known.lastgroup is not None and value not in ("", "-"):
+            said.setdefault(known.lastgroup, value)
 
     def whole(name: str) -> int | None:
         value = said.get(name, "")

@@ -32,7 +32,7 @@ FILES = {
 }
 
 # ``base`` is the login's own path, and ``status`` gives a section's status without a subshell. ``where`` finds a
-# program's file, ``beside`` runs two at once: what the slow one says comes last, through a pipe that keeps it until then.
+# program's file, ``beside`` runs two at once: what the slow one says comes last, kept until then.
 WORDS = r"""
 base=$PATH tools=$PATH:/usr/local/bin:/usr/local/sbin
 nl='
@@ -209,9 +209,9 @@ WAYS: Sections = (
     ("ports", _PORTS),
 )
 
-# Docker's own client has nobody to ask where there is no socket, and takes a while to find that out. Others that come
-# under its name need none. Of a container's environment only the one variable that gives it NPUs leaves the machine: the
-# others hold secrets.
+# Docker's own client has nobody to ask where there is no socket, and takes a while to find that out; others that come
+# under its name need none. Of a container's environment only the one variable that gives it NPUs leaves the machine:
+# the others hold secrets.
 CONTAINERS = r"""
 answers() {
   case $docker in "Docker version"*) ;; *) return 0 ;; esac

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 SCHEMA_VERSION = 3
@@ -221,7 +221,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Facts:
@@ -254,6 +254,16 @@ _RECORDS: dict[str, type[Any]] = {
     "containers": Container,
     "holders": Holder,
 }
+
+
+def _plain(value: Any) -> Any:
+    """What ``asdict`` gives, without a copy of each leaf: a fleet's readings are all compared, whole."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    known = getattr(value, "__dataclass_fields__", None)
+    return value if known is None else {name: _plain(getattr(value, name)) for name in known}
 
 
 def _made(record: type[Any], data: dict[str, Any]) -> Any:

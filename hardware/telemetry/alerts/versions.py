@@ -17,6 +17,7 @@ from hardware.events import AuditNote
 from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
 from hardware.inventory.preflight.versions import within
+from hardware.statements import Prepared
 from hardware.telemetry.alerts.judging import Judged
 from hardware.telemetry.alerts.models import Alert, Rule, Software
 from hardware.telemetry.alerts.opening import end, open_alert
@@ -26,6 +27,8 @@ METRIC = "version_conflicts"
 _STORED = "machine.probe"
 _MOVED = ("machine.update", "machine.retire", "machine.restore")
 Conflict = dict[str, Any]
+_NAMED = Prepared(Machine, lambda machines, name: machines.filter(name=name), str)
+_OF = Prepared(Software, lambda software, machine: software.filter(machine=machine), int)
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class Like:
 def heard(sender: Any, note: AuditNote, **_kwargs: Any) -> None:
     """In the transaction that stored the facts, or changed the machine."""
     if note.action == _STORED:
-        machine = Machine.objects.filter(name=note.target.partition(":")[2]).first()
-        if machine is not None and machine.read is not None and _remember(machine, machine.read):
+        machine = next(iter(_NAMED.objects(note.target.partition(":")[2])), None)
+        facts = machine.read if machine is not None else None
+        if machine is not None and facts is not None and _remember(machine, facts):
             transaction.on_commit(judge_fleet, robust=True)
     elif note.action in _MOVED:
         transaction.on_commit(judge_fleet, robust=True)
@@ -53,7 +57,7 @@ def heard(sender: Any, note: AuditNote, **_kwargs: Any) -> None:
 def _remember(machine: Machine, facts: Facts) -> bool:
     """Whether it is news."""
     found = {"chip": chip_of(facts), "parts": parts_of(facts), "outside": outside_of(facts)}
-    there = Software.objects.filter(pk=machine.pk).first()
+    there = next(iter(_OF.objects(machine.pk)), None)
     if there is not None and {name: getattr(there, name) for name in found} == found:
         return False
     Software.objects.update_or_create(machine=machine, defaults=found)
