@@ -98,6 +98,7 @@ def prepare(home: Home, spec: MachineSpec, boot_id: str) -> None:
     lines = [f"{link.name} {link.speed} {link.address} {link.mac}\n" for link in system_files.links(spec.number)]
     _write(simulated / "links", "".join(lines))
     _write(simulated / "boot_id", f"{boot_id}\n")
+    _write(simulated / "osrelease", f"{KERNEL}\n")
     for name, text in system_files.proc(spec).items():
         _write(simulated / "proc" / name, text)
     for name, text in system_files.network(spec).items():
@@ -189,6 +190,7 @@ def _mount_system(home: Home) -> None:
     # The sysctls are the host's: they are for reading.
     bind(disk / "proc/sys", disk / "proc/sys")
     bind(home.simulated / "boot_id", disk / "proc/sys/kernel/random/boot_id")
+    bind(home.simulated / "osrelease", disk / "proc/sys/kernel/osrelease")
     for file in (home.simulated / "proc").iterdir():
         if (disk / "proc" / file.name).exists():
             bind(file, disk / "proc" / file.name)

@@ -21,6 +21,8 @@ TOOLKIT = "ascend_toolkit_install.info"
 _TOOLKITS = (f"/usr/local/Ascend/cann/*-linux/{TOOLKIT}", f"/usr/local/Ascend/ascend-toolkit/latest/*-linux/{TOOLKIT}")
 # Files that are read as they are, and the sections that they stand for.
 FILES = {
+    "/proc/sys/kernel/hostname": "hostname",
+    "/proc/sys/kernel/osrelease": "kernel",
     "/proc/sys/kernel/random/boot_id": "boot_id",
     "/etc/os-release": "os-release",
     "/etc/kylin-release": "kylin-release",
@@ -114,14 +116,12 @@ for site in /usr/lib*/python3.*/site-packages /usr/local/lib*/python3.*/*-packag
 done"""
 
 MACHINE: Sections = (
-    # One program for the three of them.
-    ("hostname", 'set -- $(uname -n -r -m); kernel=$2 machine=$3; echo "$1"; [ $# = 3 ]'),
-    ("kernel", 'echo "$kernel"'),
-    ("architecture", 'echo "$machine"'),
     ("simulated", "[ -r /etc/simulated-machine ]"),
     # Each line with its file's name; one that is not there is left out.
     ("files", f"grep -a -s -H '' {' '.join((*FILES, *_TOOLKITS))}; true"),
+    # lscpu begins with what ``uname -m`` says.
     ("lscpu", "LC_ALL=C lscpu"),
+    ("architecture", "has lscpu || uname -m"),
     ("lsblk", "lsblk -b -d -n -P -e 1,7,11 -o NAME,TYPE,SIZE,ROTA,TRAN,VENDOR,MODEL"),
     ("df", "df -P -k / /data /usr/local /usr/local/Ascend /var /var/lib/docker /var/tmp"),
     ("links", "ip addr"),
@@ -143,11 +143,12 @@ MACHINE: Sections = (
     ("user", 'home=~HwHiAiUser; [ "$home" != "~HwHiAiUser" ] && id HwHiAiUser'),
     (
         "tools",
-        f"PATH=$base:/usr/sbin:/sbin; for t in {INSTALLER_CALLS}; do has $t || echo $t; done; "
-        "has update-rc.d || has chkconfig || echo chkconfig; PATH=$base",
+        f"PATH=$base:/usr/sbin:/sbin; {{ for t in {INSTALLER_CALLS}; do command -v $t || echo $t >&3; done; "
+        "command -v update-rc.d || command -v chkconfig || echo chkconfig >&3; } 3>&1 >/dev/null; PATH=$base",
     ),
     (
         "headers",
+        "read -r kernel </proc/sys/kernel/osrelease; "
         'set -- "/lib/modules/$kernel/build/." "/usr/src/kernels/$kernel"; there "$@"; [ -e "$1" ] && [ -e "$2" ]',
     ),
     ("packages", '! has rpm || rpm -q --qf "%{NAME} %{VERSION}-%{RELEASE}\\n" dkms gcc make kernel-devel'),
@@ -233,10 +234,11 @@ env {{json .Config.Env}}' $ids | awk '/^env /{
 }
 """
 
+# One thread: starting a dozen costs a Go program more than it has to do here.
 _RUNTIMES = r"""
 docker=
 if has docker; then
-  docker=$(docker --version 2>&1)
+  docker=$(GOMAXPROCS=1 docker --version 2>&1)
   printf '%s\n' "$docker"
 fi
 for s in /run/containerd/containerd.sock /run/docker/containerd/containerd.sock; do

@@ -57,7 +57,7 @@ def read(text: str, asked: float | None = None, answered: float | None = None) -
         clock=None if clock is None else int(clock),
         clock_skew_s=_skew(clock, after, asked, answered),
         simulated="simulated" in found and found["simulated"][0] == 0,
-        architecture=_line(body("architecture")),
+        architecture=_line(body("architecture")) or _architecture(body("lscpu")),
         kernel=kernel,
         kernel_headers=bool(body("headers").strip()),
         os_id=release.id,
@@ -145,6 +145,11 @@ def _skew(before: float | None, after: float | None, asked: float | None, answer
 
 def _line(text: str) -> str | None:
     return text.strip().splitlines()[0].strip() if text.strip() else None
+
+
+def _architecture(lscpu: str) -> str | None:
+    said = re.search(r"^Architecture: +(\S+)$", lscpu, re.M)
+    return said[1] if said else None
 
 
 def _meminfo(text: str) -> dict[str, int]:
