@@ -15,7 +15,7 @@ _ONE_LINE = re.compile(r"^[0-9]+:\s+(\S+)\s+inet\s+(\S+)")
 _WITHIN = re.compile(r"^\s+inet\s+(\S+)")
 # Ends of containers and virtual machines: they come and go with those and are no NIC of the machine.
 ENDS = ("veth", "cali", "lxc", "vnet", "tap", "cilium", "nodelocaldns", "kube-ipvs")
-_SPEED = re.compile(r"(?:/sys/class/net/)?([^\s/]+)(?:/speed)?\s.*?([0-9]{1,9})")
+_SPEED = re.compile(r"(?:/sys/class/net/)?([^\s/]+)(?:/speed)?\s[^0-9(-]*([0-9]{1,9})")
 
 
 def read_ip(links: str, addresses: str = "", speeds: str = "") -> tuple[Nic, ...]:

@@ -49,7 +49,8 @@ PROBE = _sent(
     _function("ways", WAYS),
     _function("engines", ENGINES, "PATH=$base"),
     _function("machine", MACHINE, "PATH=$base"),
-    "most() { PATH=$base; if has docker; then beside engines machine; else engines; machine; fi; }",
+    # Without its socket docker is asked for its version alone, which is not worth a process of its own.
+    "most() { if [ -S /var/run/docker.sock ]; then beside engines machine; else engines; machine; fi; }",
     "others() { if has_npus; then beside ways most; else ways; most; fi; }",
     _text(CLOCK),
     "if has_npus; then beside npus others; else npus; others; fi",

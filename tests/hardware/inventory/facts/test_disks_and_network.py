@@ -57,6 +57,15 @@ def test_speeds_come_from_sys_and_ethtool_and_an_unknown_one_is_none():
         "enp1": 1000,
         "enp2": 25000,
     }
+    assert read_speeds("/sys/class/net/enp1/speed -1\nenp2 Speed: Unknown! (65535)\n") == {}
+
+
+def test_addresses_are_those_of_ipv4():
+    text = (
+        "2: enp1: <BROADCAST,UP> mtu 1500\n    inet 10.1.1.5/24 brd 10.1.1.255 scope global enp1\n"
+        "    inet6 fe80::1/64 scope link\n"
+    )
+    assert read_ip(text) == (Nic("enp1", True, None, ("10.1.1.5/24",)),)
 
 
 @given(st.text() | st.text("/dev 0123456789%KGT:<UP>@\n-"))
