@@ -105,7 +105,8 @@ def test_a_tool_that_fails_or_is_not_there_hides_nothing_else(machine: Machine, 
     facts = machine.read()
     of_tool: dict[str, object] = {
         "ip": facts.nics, "lsblk": facts.disks, "lspci": facts.pci_npus, "rpm": facts.packages,
-        "docker": facts.runtimes, "python3": facts.pythons, "df": facts.filesystems, "date": facts.clock, "lscpu": facts.cpu.model,
+        "docker": facts.runtimes, "python3": facts.pythons, "df": facts.filesystems, "date": facts.clock,
+        "lscpu": facts.cpu.model,
     }  # fmt: skip
     assert not of_tool.pop(broken) and all(of_tool.values())
     assert (facts.hostname, facts.os_name, facts.memory_total) == (whole.hostname, whole.os_name, whole.memory_total)
