@@ -69,7 +69,7 @@ def script(raw: bytes, asked: Asked) -> Made:
         given = {port.name: torch.from_numpy(port.example(run)) for port in ports}
         runs.append((given, _answers(module, (), given)))
     say(tell=[0.4, "run; exporting"])
-    names, examples = [port.name for port in ports], tuple(runs[0][0].values())
+    names, examples = [port.name for port in ports], tuple(one.clone() for one in runs[0][0].values())
 
     class Called(torch.nn.Module):
         """The script by the inputs that were told: its exporter fails where an argument is left at its default."""
@@ -151,8 +151,13 @@ def _answers(module: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, 
     import torch
     from torch.utils import _pytree as tree
 
+    def own(value: Any) -> Any:
+        """A program may write into its inputs, and ONNX Runtime is to get what it got."""
+        return value.clone() if isinstance(value, torch.Tensor) else value
+
     with torch.no_grad():
-        return [one for one in tree.tree_leaves(module(*args, **kwargs)) if isinstance(one, torch.Tensor)]
+        answer = module(*(tree.tree_map(own, one) for one in args), **tree.tree_map(own, kwargs))
+    return [one for one in tree.tree_leaves(answer) if isinstance(one, torch.Tensor)]
 
 
 def rehearse(asked: Asked) -> None:
