@@ -14,10 +14,12 @@ from itertools import chain
 from django.utils.translation import gettext
 
 _VALUE = re.compile(r"%\((\w+)\)s|%%")
-# What a value can be, by its name: what a tool or another sentence said is anything, and else no sentence ends in it.
-# With a name or a key short templates ("Give %(parameter)s.") fit nothing that is not theirs.
+# What a value can be, by its name. What a tool or another sentence said is anything; no other value ends a sentence.
+# A parameter, a key or the name of a part is one word: "Give %(parameter)s." would else fit what is not its own.
 _ANYTHING, _WITHIN, _WORD = r".+?", r"(?:(?!\. ).)+?", r"\S+"
-_KINDS = {"said": _ANYTHING, "why": _ANYTHING, "held": _ANYTHING, "reason": _ANYTHING, "parameter": _WORD, "key": _WORD}
+_KINDS = dict.fromkeys(("said", "why", "held", "reason"), _ANYTHING) | dict.fromkeys(
+    ("parameter", "key", "first", "first_version"), _WORD
+)
 
 
 class Sentences:

@@ -56,9 +56,9 @@ def _several(text: str) -> str:
 
 
 def _behind_a_name(text: str) -> str:
-    """A sentence that a machine's or a parameter's name stands before."""
+    """A sentence behind a machine's or a parameter's name, or what a tool said behind a step's title."""
     name, colon, rest = text.partition(": ")
-    return f"{name}: {told}" if colon and (told := cause(rest)) != rest else text
+    return f"{title(name)}: {cause(rest)}" if colon else text
 
 
 def _clause(text: str) -> str:
@@ -80,6 +80,11 @@ _SENTENCES = Sentences(
     within={
         "title": title,
         "clause": _clause,
-        **dict.fromkeys(("why", "what", "state", "part", "format", "label", "site"), cause),
+        **dict.fromkeys(("first", "second"), gettext),
+        # These are sentences or parts of one that have a template of their own.
+        **dict.fromkeys(
+            ("why", "what", "reason", "request", "seen", "state", "part", "format", "label", "site"), cause
+        ),
+        **dict.fromkeys(("measure", "samples"), cause),
     },
 )

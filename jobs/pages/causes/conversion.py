@@ -81,7 +81,7 @@ TEMPLATES = (
     _("Each profile of --dynamic_dims has %(n)s sizes and --input_shape has %(open)s times -1."),
     _("Give each profile one size for every -1, in the order of --input_shape."),
     _("--dynamic_image_size sets height and width of an input of 4 sizes; %(name)s is %(shape)s in --input_shape."),
-    _("Put -1 at the sizes %(first)s and %(second)s of %(name)s and nowhere else, or use --dynamic_dims."),
+    _("Put -1 at the sizes %(axis)s and %(other)s of %(name)s and nowhere else, or use --dynamic_dims."),
     _("--%(option)s varies size %(axis)s of %(name)s, which %(model)s fixes at %(size)s."),
     _("Write %(size)s there in --input_shape, or export the model with a free size."),
     # Of shapes.

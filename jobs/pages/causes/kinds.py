@@ -142,4 +142,8 @@ TEMPLATES = (
     _("The tokenizer in %(file)s is no JSON object."),
     _("The tokenizer in %(file)s is none that can be read: %(reason)s."),
     _("Put the content of the model's tokenizer.json there."),
+    _("The depot has no %(name)s for kernel %(kernel)s."),
+    _("The depot has no %(name)s for %(architecture)s."),
+    _("Ingest the rpm of %(name)s for kernel %(kernel)s from the Kylin medium."),
+    _("Ingest the rpm of %(name)s for %(architecture)s from the Kylin medium."),
 )

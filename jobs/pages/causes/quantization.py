@@ -39,12 +39,7 @@ TEMPLATES = (
     _("the model's outputs have no classes to compare"),
     _("Whether the budget holds cannot be said: %(reason)s."),
     _("Leave the budget out."),
-    _("The result lost %(loss)s of %(all)s when it was measured again, and %(asked)s may be lost."),
     _("Run it again, and allow more if that happens twice."),
-    _(
-        "%(model)s loses %(best)s of %(all)s at best on %(samples)s, with %(n)s of %(weights)s weights kept higher; "
-        "%(asked)s may be lost."
-    ),
     _("Allow more, take smaller blocks or a scheme of more bits."),
     # Of calibration.
     _("There is no way to calibrate %(method)s."),
@@ -110,4 +105,13 @@ TEMPLATES = (
     _("A budget and GPTQ run the original again and again, and it is never whole while it is converted."),
     _("Give .npz files with an array for each of the model's inputs, rows first."),
     _("Give .npz files with the model's inputs, rows first."),
+    _("Row %(n)s of %(file)s has no even array for each input."),
+    _("The result lost %(loss)s of %(measure)s when it was measured again, and %(asked)s may be lost."),
+    _(
+        "%(model)s loses %(best)s of %(measure)s at best on %(samples)s, with %(n)s of %(weights)s weights kept "
+        "higher; %(asked)s may be lost."
+    ),
+    _("agreement"),
+    _("accuracy"),
+    _("%(n)s generated inputs: random, not real data"),
 )

@@ -85,4 +85,5 @@ TEMPLATES = (
     _("Look at the board's own pages, then try again."),
     # Of the console's own part.
     _("%(title)s ended with exit code %(code)s: A defect of the console: %(said)s. Report it."),
+    _("%(method)s %(path)s on port %(port)s"),
 )

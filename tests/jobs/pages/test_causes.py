@@ -50,6 +50,15 @@ from tests.jobs.kinds.test_install_kinds import with_facts
             "Take the config.json that belongs to the weights.",
             "m 中的 config.json：head_dim：3 个单元无法成对旋转。 请使用与权重配套的 config.json。",
         ),
+        (
+            "n1: Driver 24.1.0 does not go with CANN 8.2.RC1 (its notes). Known to go with it: 25.0.0.",
+            "n1: 驱动 24.1.0 与CANN 8.2.RC1 不配套（its notes）。 已知与之配套的版本：25.0.0。",
+        ),
+        (
+            "m.onnx is no ONNX model: it is a gzip archive. Give the .onnx file that the model was exported to.",
+            "m.onnx 不是 ONNX 模型，而是 gzip 归档。 请给出模型导出的 .onnx 文件。",
+        ),
+        ("Install driver: [ERROR]ERR_NO:0x0094", "安装驱动: [ERROR]ERR_NO:0x0094"),
         ("batch_size: n1 has not been probed yet.", "batch_size: n1 尚未探测。"),
         ("n1: nobody wrote a sentence for this.", "n1: nobody wrote a sentence for this."),
         ("", ""),
