@@ -1,8 +1,8 @@
 """Statements for the places that are passed hundreds of times a second.
 
 Django spends five to ten times as long on building a query as SQLite on answering it. ``Prepared`` has the ORM put a
-query into SQL once a process, and fills in values from then on; ``insert`` writes a row without making an object of it.
-Both send what the ORM would have sent: a model that changes changes them, too.
+query into SQL once a process, and fills in values from then on; ``insert`` writes a row without making an object of it,
+``store`` writes an object that is there. All send what the ORM would have sent: a model that changes changes them, too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Field, Model, QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.sql import DeleteQuery, Query, UpdateQuery
@@ -47,19 +47,20 @@ class Prepared(Generic[M]):
 
     def rows(self, *values: Any) -> list[tuple[Any, ...]]:
         """What the database gives, unconverted: for ids, numbers and text."""
-        with connection.cursor() as cursor:
+        with _database().cursor() as cursor:
             self._execute(cursor, "select", lambda query: query, values)
             return list(cursor.fetchall())
 
     def objects(self, *values: Any) -> list[M]:
         """The objects of a query that asks for all fields and nothing else."""
-        names, converters = _reading(self.model, connection.vendor)
+        database = _database()
+        names, converters = _reading(self.model, database.vendor)
         made = []
         for row in self.rows(*values):
             read = list(row)
             for at, convert, expression in converters:
-                read[at] = convert(read[at], expression, connection)
-            made.append(self.model.from_db(connection.alias, names, read))
+                read[at] = convert(read[at], expression, database)
+            made.append(self.model.from_db(database.alias, names, read))
         return made
 
     def update(self, *values: Any, **to: Any) -> int:
@@ -72,14 +73,15 @@ class Prepared(Generic[M]):
             made.add_update_values({**self._always(), **{name: RawSQL("%s", [_TEXT + name]) for name in to}})
             return made
 
-        written = {_TEXT + name: _ready(self.model, name, value) for name, value in to.items()}
-        with connection.cursor() as cursor:
+        database = _database()
+        written = {_TEXT + name: _ready(self.model, name, value, database) for name, value in to.items()}
+        with database.cursor() as cursor:
             self._execute(cursor, ("update", *to), updating, values, written)
             return int(cursor.rowcount)
 
     def delete(self, *values: Any) -> int:
         """The number of rows deleted, without looking for what hangs on them."""
-        with connection.cursor() as cursor:
+        with _database().cursor() as cursor:
             self._execute(cursor, "delete", lambda query: query.chain(DeleteQuery), values)
             return int(cursor.rowcount)
 
@@ -93,10 +95,11 @@ class Prepared(Generic[M]):
     ) -> None:
         filled: dict[Any, Any] = dict(zip(self._marks, values, strict=True))
         filled.update(written or {})
-        key = (connection.vendor, verb)
+        database = cursor.db
+        key = (database.vendor, verb)
         if key not in self._made:
             query = shape(self._narrow(self.model._default_manager.all(), *self._marks).query)
-            sql, given = query.get_compiler(connection=connection).as_sql()
+            sql, given = query.get_compiler(connection=database).as_sql()
             missing = [mark for mark in filled if mark not in given]
             assert not missing, f"{missing} can't be filled in later"
             self._made[key] = sql, list(given)
@@ -104,38 +107,60 @@ class Prepared(Generic[M]):
         cursor.execute(sql, [filled.get(one, one) if isinstance(one, int | str) else one for one in given])
 
 
-def insert(model: type[Model], **values: Any) -> None:
-    """Write one row, by the names of its columns' attributes (``job_id``); what is left out has the field's default."""
-    sql, fields = _insertion(model, connection.vendor)
-    given = [
-        field.get_db_prep_save(values[field.attname] if field.attname in values else field.get_default(), connection)
+def insert(model: type[Model], **values: Any) -> int:
+    """Write one row, by the names of its columns' attributes (``job_id``); what is left out has the field's default.
+
+    Returns the row's id. No signal of the ORM is sent.
+    """
+    database = _database()
+    sql, fields = _insertion(model, database.vendor)
+    row = [
+        field.get_db_prep_save(values[field.attname] if field.attname in values else field.get_default(), database)
         for field in fields
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, given)
+    with database.cursor() as cursor:
+        cursor.execute(sql, row)
+        # SQLite's driver knows it; of the others it has to be asked.
+        return int(cursor.lastrowid if database.vendor == "sqlite" else cursor.fetchone()[0])
 
 
-def _ready(model: type[Model], name: str, value: Any) -> Any:
+def store(row: Model) -> None:
+    """Write a new object as ``row.save(force_insert=True)`` does; no signal is sent, no field sets itself."""
+    database = _database()
+    row.pk = insert(type(row), **vars(row))
+    row._state.adding, row._state.db = False, database.alias
+
+
+def _database() -> Any:
+    """The connection of this thread itself: what stands for it looks for it anew at each access."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def _ready(model: type[Model], name: str, value: Any, database: Any) -> Any:
     field: Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]
-    return field.get_db_prep_save(value, connection)
+    return field.get_db_prep_save(value, database)
 
 
 @lru_cache(maxsize=64)
 def _insertion(model: type[Model], vendor: str) -> tuple[str, list[Field[Any, Any]]]:
     fields = [field for field in model._meta.concrete_fields if not field.primary_key and not field.generated]
-    quote = connection.ops.quote_name
+    ops = _database().ops
+    quote = ops.quote_name
     names = ", ".join(quote(str(field.column)) for field in fields)
-    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({', '.join(['%s'] * len(fields))})", fields
+    sql = f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({', '.join(['%s'] * len(fields))})"
+    if vendor != "sqlite":
+        sql += f" {ops.return_insert_columns([model._meta.pk])[0]}"
+    return sql, fields
 
 
 @lru_cache(maxsize=64)
 def _reading(model: type[Model], vendor: str) -> tuple[list[str], list[tuple[int, Callable[..., Any], Any]]]:
     """Names of all fields, and what has to be made of a column's value, by its place."""
-    fields = model._meta.concrete_fields
+    fields, database = model._meta.concrete_fields, _database()
     columns = [field.cached_col for field in fields]
     converters = [
         (at, convert, column)
         for at, column in enumerate(columns)
-        for convert in (*connection.ops.get_db_converters(column), *column.get_db_converters(connection))
+        for convert in (*database.ops.get_db_converters(column), *column.get_db_converters(database))
     ]
     return [field.attname for field in fields], converters

@@ -14,7 +14,7 @@ from django.utils import timezone
 from hardware.events import announce, audit
 from hardware.statements import Prepared
 from jobs.failures import JobFailed
-from jobs.leases import Lease, fenced
+from jobs.leases import Lease, fenced, lost
 from jobs.locks import release
 from jobs.logs import packing
 from jobs.models import JobStep
@@ -108,17 +108,19 @@ def end(
 ) -> None:
     """Put the job into an end state, free its machines, wake those who waited for them.
 
-    ``log`` is what ``packing.closing`` gave; without it the log is read here.
+    ``log`` is what ``packing.closing`` gave; without it the log is read here. Raises ``LeaseLost`` for a stale worker.
     """
     log = packing.closing(lease.job_id) if log is None else log
     said = {} if failure is None else failure.to_json()
-    with fenced(lease):
-        change(
+    with transaction.atomic(savepoint=False):
+        # The fence is in the move itself.
+        ended = change(
             lease.job_id,
             state,
             among=HELD,
             actor=f"worker:{lease.owner}",
             reason=said,
+            holder=(lease.attempt, lease.owner),
             failure=said,
             traceback=traceback,
             result=result or {},
@@ -127,6 +129,8 @@ def end(
             lease_until=None,
             **log,
         )
+        if not ended:
+            raise lost(lease)
         secrets.forget(lease.job_id)
         if not log["log_packed"]:
             transaction.on_commit(partial(packing.close_later, lease.job_id))

@@ -10,10 +10,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -63,13 +64,15 @@ def _until() -> Combinable:
 
 
 ONE = Prepared(Job, lambda jobs, job_id: jobs.filter(pk=job_id), int)
+# Held until the transaction ends where the database locks rows; SQLite lets nobody else write meanwhile anyway.
+_UNHELD = Prepared(Job, lambda jobs, job_id: jobs.filter(unheld(), pk=job_id).select_for_update(), int)
 
 
 @dataclass(frozen=True)
 class _Statements:
-    """What writes a lease of so many seconds: to a job that is free, to one that is held."""
+    """What writes a lease of so many seconds: to a job as it was seen, to one that is held."""
 
-    free: Prepared[Job]
+    seen: Prepared[Job]
     mine: Prepared[Job]
 
 
@@ -79,9 +82,10 @@ def _leasing(seconds: int) -> _Statements:
     return _Statements(
         Prepared(
             Job,
-            lambda jobs, job_id: jobs.filter(unheld(), pk=job_id),
+            lambda jobs, job_id, attempt: jobs.filter(pk=job_id, attempt=attempt),
             int,
-            always=lambda: {"attempt": F("attempt") + 1, "lease_until": until},
+            int,
+            always=lambda: {"lease_until": until},
         ),
         Prepared(
             Job,
@@ -96,38 +100,65 @@ def _leasing(seconds: int) -> _Statements:
     )
 
 
-def claim(job_id: int, owner: str) -> Lease | None:
+def claim(job_id: int, owner: str) -> tuple[Lease, Job] | None:
     """Take a job that nobody holds, or whose holder's lease ran out; ``None`` when there is nothing to take.
 
     A job that something stands in the way of waits, and says for what. A mutating job takes the locks of all its
-    machines in the same transaction, or none of them.
+    machines in the same transaction, or none of them. The job is as it is stored then, but for ``lease_until``.
     """
-    for _ in range(CONTENTIONS):
-        # Another worker may lock a machine between our look and our lock: then there is a holder to wait for.
-        with suppress(IntegrityError):
-            return _claim(job_id, owner)
-    return _claim(job_id, owner)
-
-
-def _claim(job_id: int, owner: str) -> Lease | None:
-    with transaction.atomic():
-        if not _leasing(settings.LEASE_SECONDS).free.update(job_id, lease_owner=owner):
+    with transaction.atomic(savepoint=False):
+        found = _UNHELD.objects(job_id)
+        if not found:
             return None
-        job = ONE.objects(job_id)[0]
-        # One that had begun goes on: the rules are about beginning.
-        hindrance = obstacle(job) if job.started_at is None else None
-        if hindrance is None and job.mutates:
-            hindrance = acquire(job)
+        job = found[0]
+        hindrance = _hindrance(job)
         if hindrance is not None:
             _wait(job, hindrance)
             return None
-        begun = job.state in HELD
-        state = JobState(job.state) if begun else JobState.RUNNING
-        first = {} if job.started_at else {"started_at": timezone.now(), "deadline": _deadline(job)}
-        ONE.update(job_id, state=state, waits_for=None, waits_on={}, wake_at=None, **first)
-        why = {"took_over": True} if begun else {}
-        record(job_id, job.state, state, actor=f"worker:{owner}", attempt=job.attempt, reason=why)
-        return Lease(job_id, owner, job.attempt)
+        return _begin(job, owner)
+
+
+def _hindrance(job: Job) -> Obstacle | None:
+    """What is in the job's way; else its machines are locked."""
+    for _ in range(CONTENTIONS):
+        # Another worker may lock a machine between our look and our lock: then there is a holder to wait for.
+        with suppress(IntegrityError):
+            return _look_and_lock(job)
+    return _look_and_lock(job)
+
+
+def _look_and_lock(job: Job) -> Obstacle | None:
+    # One that had begun goes on: the rules are about beginning.
+    found = obstacle(job) if job.started_at is None else None
+    if found is not None or not job.mutates:
+        return found
+    with transaction.atomic():
+        return acquire(job)
+
+
+def _begin(job: Job, owner: str) -> tuple[Lease, Job]:
+    was, lease = job.state, Lease(job.pk, owner, job.attempt + 1)
+    state = JobState(was) if was in HELD else JobState.RUNNING
+    written: dict[str, Any] = {
+        "state": state,
+        "attempt": lease.attempt,
+        "lease_owner": owner,
+        "waits_for_id": None,
+        "waits_on": {},
+        "wake_at": None,
+    }
+    if job.started_at is None:
+        written |= {"started_at": timezone.now(), "deadline": _deadline(job)}
+    if not _leasing(settings.LEASE_SECONDS).seen.update(job.pk, job.attempt, **written):
+        raise lost(lease)
+    why = {"took_over": True} if was in HELD else {}
+    record(job.pk, was, state, actor=f"worker:{owner}", attempt=lease.attempt, reason=why)
+    if written.get("deadline") is not None:
+        # Only the database's clock knows it.
+        return lease, ONE.objects(job.pk)[0]
+    for name, value in written.items():
+        setattr(job, name, value)
+    return lease, job
 
 
 def _deadline(job: Job) -> Combinable | None:
@@ -145,23 +176,27 @@ def _wait(job: Job, hindrance: Obstacle) -> None:
         wake_at=min(hindrance.until or latest, latest),
         lease_owner="",
         lease_until=None,
-        attempt=F("attempt") - 1,
     )
     if (job.state, job.waits_for_id, job.waits_on) != (JobState.WAITING, hindrance.job, said):
         why = {**said, "job": hindrance.job}
-        record(job.pk, job.state, JobState.WAITING, actor="console", attempt=job.attempt - 1, reason=why)
+        record(job.pk, job.state, JobState.WAITING, actor="console", attempt=job.attempt, reason=why)
 
 
 @contextmanager
 def fenced(lease: Lease) -> Iterator[None]:
     """A transaction whose writes count only while the lease is ours; it renews the lease.
 
-    Raises ``LeaseLost`` before anything is written when another worker has taken the job.
+    Raises ``LeaseLost`` before anything is written when another worker has taken the job. An outer transaction has to
+    end with it, as it has no savepoint of its own.
     """
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         if not _leasing(settings.LEASE_SECONDS).mine.update(lease.job_id, lease.attempt, lease.owner):
-            raise LeaseLost(f"job {lease.job_id}: attempt {lease.attempt} is no longer the current one")
+            raise lost(lease)
         yield
+
+
+def lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"job {lease.job_id}: attempt {lease.attempt} is no longer the current one")
 
 
 def give_up_leases(owner: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -60,7 +60,7 @@ class Options:
 
     def to_json(self) -> dict[str, Any]:
         moment = self.not_before.isoformat() if self.not_before else None
-        return {**asdict(self), "pause_before": list(self.pause_before), "not_before": moment}
+        return {**vars(self), "pause_before": list(self.pause_before), "not_before": moment}
 
     def may_fail(self, machines: int) -> int:
         """How many of so many machines may fail, rounded down."""

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 
@@ -257,9 +258,14 @@ class Plan:
     tolerate: int = 0
 
     def to_json(self) -> dict[str, Any]:
+        """The plan as it is stored: always the same object, to be left as it is."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
         return asdict(self)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the plan's canonical JSON: what is approved, and what runs."""
         return plan_hash(self.to_json())

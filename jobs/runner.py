@@ -24,7 +24,7 @@ from jobs.checkpoints import end, pause
 from jobs.course import Course, Wishes
 from jobs.failures import Interrupted, JobFailed, LeaseLost
 from jobs.leases import ONE, Lease, claim, renew
-from jobs.logs.packing import closing
+from jobs.logs.packing import NO_LOG, closing
 from jobs.models import Job, JobStep
 from jobs.options import Options
 from jobs.pipelines.deferral import settle
@@ -150,8 +150,8 @@ class Runner:
 async def _end(
     held: _Held, steps: list[JobStep], state: JobState, failure: JobFailed | None = None, **values: Any
 ) -> None:
-    # Read and hashed before the transaction, which nobody else can write beside. Without a step there is no log.
-    log = await on_db_until_done(closing, held.lease.job_id) if steps else None
+    # Read and hashed before the transaction, which nobody else can write beside.
+    log = await on_db_until_done(closing, held.lease.job_id) if steps else NO_LOG
     held.leaving = True
     await write(end, held.lease, state, failure, log=log, **values)
 
@@ -179,14 +179,18 @@ async def _is_late(job: Job) -> bool:
 
 def _take(job_id: int, owner: str) -> tuple[Lease, Job, list[JobStep], dict[str, str]] | None:
     """Claim the job, and read it before the transaction ends; ``None`` when there is nothing to take."""
-    with transaction.atomic():
-        lease = claim(job_id, owner)
-        return None if lease is None else (lease, *_load(job_id))
+    with transaction.atomic(savepoint=False):
+        claimed = claim(job_id, owner)
+        return None if claimed is None else (claimed[0], *_parts(claimed[1]))
 
 
 def _load(job_id: int) -> tuple[Job, list[JobStep], dict[str, str]]:
+    return _parts(ONE.objects(job_id)[0])
+
+
+def _parts(job: Job) -> tuple[Job, list[JobStep], dict[str, str]]:
     """The job, its steps in their order, its secrets. What steps share is read once: a job may have thousands."""
-    job = ONE.objects(job_id)[0]
+    job_id = job.pk
     approvals = _APPROVAL.objects(job_id)
     Job._meta.get_field("approval").set_cached_value(job, approvals[0] if approvals else None)
     steps = _STEPS.objects(job_id)

@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from hardware.events import audit
 from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
+from hardware.statements import store
 from jobs import readiness, registry
 from jobs.approvals import rules as approval_rules
 from jobs.approvals.asking import ask
@@ -56,9 +57,9 @@ def _plan(
     clean, values = secrets.set_apart(kind, checked.validated_data)
     check_targets(kind, machines)
     targets = [Target(machine.name, machine.read) for machine in machines]
-    made = kind.plan(clean, targets, Depot())
+    made = shaped(kind.plan(clean, targets, Depot()), options)
     secrets.check_read(made.to_json(), values)
-    return shaped(made, options), clean, values
+    return made, clean, values
 
 
 def plan_again(job: Job, machines: Sequence[Machine]) -> tuple[Plan, dict[str, Any]]:
@@ -192,7 +193,7 @@ def settle_plan(
 
 
 def _store(job: Job, made: Plan, machines: Sequence[Machine], options: Options) -> None:
-    job.save(force_insert=True)
+    store(job)
     JobTarget.objects.bulk_create([JobTarget(job=job, machine=machine) for machine in machines])
     by_name = {machine.name: machine for machine in machines}
     _store_steps(job, made, by_name, set(options.pause_before))

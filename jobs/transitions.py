@@ -15,8 +15,17 @@ from hardware.statements import Prepared, insert
 from jobs.models import Job, JobTransition
 from jobs.states import JobState
 
-_SEEN = Prepared(Job, lambda jobs, job_id: jobs.filter(pk=job_id).values_list("state", "attempt"), int)
-_STILL = Prepared(Job, lambda jobs, job_id, state: jobs.filter(pk=job_id, state=state), int, str)
+_SEEN = Prepared(Job, lambda jobs, job_id: jobs.filter(pk=job_id).values_list("state", "attempt", "lease_owner"), int)
+_STILL = Prepared(
+    Job,
+    lambda jobs, job_id, state, attempt, owner: jobs.filter(
+        pk=job_id, state=state, attempt=attempt, lease_owner=owner
+    ),
+    int,
+    str,
+    int,
+    str,
+)
 
 
 def change(
@@ -26,17 +35,20 @@ def change(
     among: Collection[str],
     actor: str,
     reason: dict[str, Any] | None = None,
+    holder: tuple[int, str] | None = None,
     **values: Any,
 ) -> bool:
     """Put a job that is in one of the states ``among`` into ``to``; ``False`` when it is in none of them.
 
-    ``values`` are written with it. ``actor`` is a user's name, ``worker:NAME``, ``schedule:ID`` or ``console``;
+    ``values`` are written with it. With ``holder`` only while this attempt of this worker has the job. ``actor`` is a user's name, ``worker:NAME``, ``schedule:ID`` or ``console``;
     ``reason`` is JSON. Part of the caller's transaction, if there is one.
     """
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         while (seen := _SEEN.rows(job_id)) and seen[0][0] in among:
-            was, attempt = seen[0]
-            if _STILL.update(job_id, was, state=to, **values):
+            was, attempt, owner = seen[0]
+            if holder not in (None, (attempt, owner)):
+                return False
+            if _STILL.update(job_id, was, attempt, owner, state=to, **values):
                 record(job_id, was, to, actor=actor, attempt=attempt, reason=reason)
                 return True
     return False

@@ -6,6 +6,7 @@ the job, is found by the beat task ``jobs.tend_logs``. Chunks go and their block
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ BLOCK_CHUNKS = 5000
 # Jobs that one call of the beat task closes.
 AT_ONCE = 200
 
+# What ``closing`` says of a job that has no step to print anything.
+NO_LOG = {"log_sha256": hashlib.sha256().hexdigest(), "log_stored": 0, "log_packed": True}
 _LENGTH = Prepared(Job, lambda jobs, job_id: jobs.filter(pk=job_id).values_list("log_length"), int)
 _thread = ThreadPoolExecutor(1, thread_name_prefix="packing")
 

@@ -48,7 +48,9 @@ def set_apart(kind: Kind, clean: Mapping[str, Any]) -> tuple[dict[str, Any], dic
 
 def check_given(kind: Kind, params: Mapping[str, Any]) -> None:
     """Raise ``PlanRefused`` that names the first required secret which was not given."""
-    for name, field in kind.Params().fields.items():
+    # Most kinds have none, and making a serializer is dear.
+    fields = kind.Params().fields if kind.secrets else {}
+    for name, field in fields.items():
         if name in kind.secrets and field.required and params.get(name) in (None, ""):
             raise needed(name)
 

@@ -69,24 +69,30 @@ def test_a_second_job_on_a_machine_waits_and_says_for_which(machine, second):
 
 def test_a_write_that_a_worker_had_under_way_when_it_left_does_not_make_its_lease_last_again(machine):
     job = launch("command", {"command": "true"}, [machine], actor="ada")
-    lease = claim(job.pk, "w1")
+    lease, _ = claim(job.pk, "w1")
     assert lease is not None
     give_up_leases("w1")
     assert renew("w1", [lease]) == {}
     with pytest.raises(LeaseLost):
         append(lease, job.steps.first(), "run:x", 0, b"late")
+    with pytest.raises(LeaseLost):
+        end(lease, JobState.SUCCEEDED)
     assert claim(job.pk, "w2") is not None
 
 
 def test_a_stale_worker_writes_nothing(machine):
     job = launch("command", {"command": "true"}, [machine], actor="ada")
-    stale = claim(job.pk, "w1")
+    stale, _ = claim(job.pk, "w1")
     assert stale is not None and claim(job.pk, "w2") is None
     Job.objects.filter(pk=job.pk).update(lease_until="2000-01-01T00:00Z")
-    fresh = claim(job.pk, "w2")
+    fresh, _ = claim(job.pk, "w2")
     assert fresh is not None and fresh.attempt == 2
     with pytest.raises(LeaseLost):
         append(stale, job.steps.first(), "run:x", 0, b"late")
+    with pytest.raises(LeaseLost):
+        end(stale, JobState.SUCCEEDED)
+    job.refresh_from_db()
+    assert (job.state, job.lease_owner, job.log_sha256) == (JobState.RUNNING, "w2", "")
     append(fresh, job.steps.first(), "run:x", 0, b"mine")
     append(fresh, job.steps.first(), "run:x", 0, b"mine")
     assert log_of(job) == b"mine"

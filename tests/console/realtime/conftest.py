@@ -128,7 +128,7 @@ def written(transactional_db: None) -> Written:
         name="host-1", host="127.0.0.1", port=1, credential=credential, state=Machine.State.READY, host_key="none"
     )
     job = launch("command", {"command": "true"}, [machine], actor="ada")
-    lease = claim(job.pk, "test")
+    lease, _ = claim(job.pk, "test")
     assert lease
     return Written(job, JobStep.objects.filter(job=job).order_by("pk")[0], lease)
 

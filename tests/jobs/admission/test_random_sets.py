@@ -101,10 +101,10 @@ def test_whatever_is_asked_for_everything_ends_and_no_limit_is_exceeded(
             launch(dice.choice(("command", "other-command")), {"command": "true"}, chosen, actor="ada", options=options)
         if woken and dice.random() < 0.7:
             pk = woken.pop(dice.randrange(len(woken)))
-            lease = claim(pk, "worker")
-            begun += [lease] if lease else []
+            claimed = claim(pk, "worker")
+            begun += [claimed[0]] if claimed else []
             assert exceeded(limits) == [] and shared() == []
-            quiet = quiet if lease is None else 0
+            quiet = quiet if claimed is None else 0
         elif begun and dice.random() < 0.6:
             end(begun.pop(dice.randrange(len(begun))), JobState.SUCCEEDED)
         elif not woken and not begun and not left:

@@ -71,6 +71,6 @@ def written(transactional_db: None) -> Written:
         for name in ("host-1", "host-2")
     ]
     job = launch("command", {"command": "true"}, machines, actor="ada")
-    lease = claim(job.pk, "test")
+    lease, _ = claim(job.pk, "test")
     assert lease
     return Written(job, list(job.steps.select_related("machine").order_by("pk")), lease)

@@ -115,7 +115,7 @@ def test_each_reason_to_wait_has_its_sentence(machine, waits_on, what, why):
 
 def test_a_job_that_was_stopped_says_what_it_left_behind(site, machine):
     job = launch("command", {"command": "true"}, [machine], actor="ada")
-    lease = claim(job.pk, "w1")
+    lease, _ = claim(job.pk, "w1")
     assert lease is not None
     job.steps.filter(key="first").update(state="succeeded")
     Job.objects.filter(pk=job.pk).update(state="cancelled", ended_at=timezone.now())
