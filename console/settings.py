@@ -114,7 +114,7 @@ def _database() -> dict[str, object]:
     address = env.url("DATABASE_URL", schemes=["postgresql", "postgres"])
     if address is None:
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "hardware.sqlite",
             "NAME": VAR_DIR / "console.sqlite3",
             "CONN_MAX_AGE": CONN_MAX_AGE,
             "OPTIONS": {

@@ -31,8 +31,8 @@ class Change:
     payload: dict[str, Any] = field(default_factory=dict)
 
 
-audited = Signal()
-changed = Signal()
+audited = Signal(use_caching=True)
+changed = Signal(use_caching=True)
 
 
 def audit(action: str, target: str, *, actor: str = "console", **detail: Any) -> None:

@@ -2,7 +2,8 @@
 
 A transaction costs SQLite more than the statements in it, and a writer that finds the database taken sleeps up to a
 tenth of a second before it looks again. One thread never finds its own process in the way, and its transaction takes
-along what has come meanwhile. Each call stands in a savepoint: one that fails takes back what it wrote, nothing else.
+along what has come meanwhile. When one of its calls fails, nothing of it stands, and each call is made again in a
+transaction of its own: a savepoint for every call would cost more than all that fail.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class _Call:
 
 
 class _Spoiled(Exception):
-    """A call failed in a way that a savepoint does not undo: all of the transaction is rolled back."""
+    """A call failed: all of the transaction is rolled back."""
 
 
 class Writer:
@@ -100,7 +101,7 @@ class Writer:
                 one: _Call | None = first
                 while one is not None:
                     taken.append(one)
-                    _in_savepoint(one)
+                    _make(one)
                     full = time.monotonic() - began > TOGETHER_SECONDS
                     one = None if full else self._next()
         except Exception as wrong:
@@ -115,16 +116,13 @@ class Writer:
             return None
 
 
-def _in_savepoint(one: _Call) -> None:
+def _make(one: _Call) -> None:
     if one.future.cancelled():
         return
     try:
-        with transaction.atomic():
-            one.result = one.call()
+        one.result = one.call()
     except Exception as wrong:
-        if is_away(wrong):
-            raise _Spoiled from wrong
-        one.wrong = wrong
+        raise _Spoiled from wrong
 
 
 def _apart(taken: Sequence[_Call], wrong: Exception) -> None:
@@ -134,7 +132,9 @@ def _apart(taken: Sequence[_Call], wrong: Exception) -> None:
         if is_away(wrong) or one.future.cancelled():
             continue
         try:
-            one.result, one.wrong = one.call(), None
+            with transaction.atomic():
+                one.result = one.call()
+            one.wrong = None
         except Exception as its_own:
             one.wrong = its_own
 

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.03
 # Jobs in one message: few enough that several workers share a burst.
 TOGETHER = 20
 # How long a process that ends waits for its last wake-ups to be sent.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -40,13 +40,10 @@ class Options:
     def from_json(cls, data: Mapping[str, Any]) -> Options:
         """Options as they were stored."""
         given = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
-        options = replace(cls(), **given)
-        moment = options.not_before
-        return replace(
-            options,
-            pause_before=tuple(options.pause_before),
-            not_before=parse_datetime(moment) if isinstance(moment, str) else moment,
-        )
+        given["pause_before"] = tuple(given.get("pause_before", ()))
+        if isinstance(given.get("not_before"), str):
+            given["not_before"] = parse_datetime(given["not_before"])
+        return cls(**given)
 
     @classmethod
     def checked(cls, data: Mapping[str, Any]) -> Options:

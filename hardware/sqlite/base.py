@@ -1,0 +1,80 @@
+"""Django's SQLite, with writers that take turns.
+
+SQLite has room for one writer. Who finds it taken sleeps there for longer each time, up to a tenth of a second, while
+the one who has just written begins anew. So a transaction first asks for a lock on a file beside the database, and
+looks again at short and equal intervals. It is courtesy and no more: SQLite's own lock keeps the data whole, who does
+not get a turn goes on and waits there, and the kernel frees the lock of a process that dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+
+LOOK_SECONDS = 0.0005
+PATIENCE_SECONDS = 5.0
+
+
+class Turn:
+    """One connection's place among all that write to a database."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def take(self) -> bool:
+        """``True`` when it is our turn; ``False`` after ``PATIENCE_SECONDS`` in which it was not."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self._taken():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Let the next one write; nothing happens without a turn."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        made = super().get_new_connection(conn_params)
+        self._turn = Turn(f"{self.settings_dict['NAME']}-turn")
+        return made
+
+    def _start_transaction_under_autocommit(self) -> None:
+        self._turn.take()
+        try:
+            super()._start_transaction_under_autocommit()
+        except BaseException:
+            self._turn.leave()
+            raise
+
+    def _commit(self) -> None:
+        super()._commit()
+        self._turn.leave()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()
+        finally:
+            self._turn.leave()
+
+    def _close(self) -> None:
+        try:
+            super()._close()
+        finally:
+            self._turn.close()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+
+from hardware.inventory.models import Credential
+from hardware.sqlite import base
+from hardware.sqlite.base import Turn
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere there are many writers"),
+]
+
+
+@pytest.fixture
+def other(monkeypatch: pytest.MonkeyPatch) -> Turn:
+    """Another writer of the same database, which is not patient."""
+    connection.ensure_connection()
+    monkeypatch.setattr(base, "PATIENCE_SECONDS", 0.0)
+    return Turn(f"{connection.settings_dict['NAME']}-turn")
+
+
+def free(turn: Turn) -> bool:
+    found = turn.take()
+    turn.leave()
+    return found
+
+
+def test_a_writer_has_its_turn_until_its_transaction_ends_however_it_ends(other: Turn):
+    assert free(other)
+    with transaction.atomic():
+        with transaction.atomic():
+            Credential.objects.create(name="a")
+        assert not free(other)
+    assert free(other)
+    with pytest.raises(ValueError, match="a bug"), transaction.atomic():
+        raise ValueError("a bug")
+    assert free(other)
+    with transaction.atomic():
+        connection.close()
+    assert free(other)
+
+
+def test_who_gets_no_turn_writes_all_the_same(other: Turn):
+    assert other.take()
+    with transaction.atomic():
+        Credential.objects.create(name="a")
+    other.leave()
+    assert Credential.objects.filter(name="a").exists() and free(other)
+
+
+def test_the_turn_of_a_process_that_dies_is_free(other: Turn, tmp_path: Path):
+    path = str(tmp_path / "turn")
+    code = "import os, sys; from hardware.sqlite.base import Turn; assert Turn(sys.argv[1]).take(); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -9
+    assert free(Turn(path))
