@@ -29,7 +29,7 @@ T = TypeVar("T")
 # A transaction takes no more calls after so long: other processes want to write, too.
 TOGETHER_SECONDS = 0.005
 # So that one of those finds the database free when it looks.
-GAP_SECONDS = 0.001
+GAP_SECONDS = 0.0006
 
 
 async def write(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

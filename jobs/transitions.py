@@ -18,9 +18,7 @@ from jobs.states import JobState
 _SEEN = Prepared(Job, lambda jobs, job_id: jobs.filter(pk=job_id).values_list("state", "attempt", "lease_owner"), int)
 _STILL = Prepared(
     Job,
-    lambda jobs, job_id, state, attempt, owner: jobs.filter(
-        pk=job_id, state=state, attempt=attempt, lease_owner=owner
-    ),
+    lambda jobs, job_id, state, attempt, owner: jobs.filter(pk=job_id, state=state, attempt=attempt, lease_owner=owner),
     int,
     str,
     int,
@@ -40,8 +38,9 @@ def change(
 ) -> bool:
     """Put a job that is in one of the states ``among`` into ``to``; ``False`` when it is in none of them.
 
-    ``values`` are written with it. With ``holder`` only while this attempt of this worker has the job. ``actor`` is a user's name, ``worker:NAME``, ``schedule:ID`` or ``console``;
-    ``reason`` is JSON. Part of the caller's transaction, if there is one.
+    ``values`` are written with it. ``actor`` is a user's name, ``worker:NAME``, ``schedule:ID`` or ``console``;
+    ``reason`` is JSON. With ``holder`` only while this attempt of this worker has the job. Part of the caller's
+    transaction, if there is one.
     """
     with transaction.atomic(savepoint=False):
         while (seen := _SEEN.rows(job_id)) and seen[0][0] in among:

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db.backends.sqlite3 import base
 
-LOOK_SECONDS = 0.0005
+LOOK_SECONDS = 0.00025
 PATIENCE_SECONDS = 5.0
 
 
@@ -50,6 +50,8 @@ class Turn:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    """A turn lasts from the beginning of a transaction to its end; Django's stubs do not know where those are."""
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         made = super().get_new_connection(conn_params)
         self._turn = Turn(f"{self.settings_dict['NAME']}-turn")
@@ -58,23 +60,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _start_transaction_under_autocommit(self) -> None:
         self._turn.take()
         try:
-            super()._start_transaction_under_autocommit()
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
             self._turn.leave()
             raise
 
     def _commit(self) -> None:
-        super()._commit()
+        super()._commit()  # type: ignore[misc]
         self._turn.leave()
 
     def _rollback(self) -> None:
         try:
-            super()._rollback()
+            super()._rollback()  # type: ignore[misc]
         finally:
             self._turn.leave()
 
     def _close(self) -> None:
         try:
-            super()._close()
+            super()._close()  # type: ignore[misc]
         finally:
             self._turn.close()

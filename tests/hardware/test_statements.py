@@ -4,7 +4,7 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from hardware.statements import Prepared, insert
+from hardware.statements import Prepared, insert, store
 from jobs.models import Job, JobTransition
 from jobs.states import HELD, JobState
 
@@ -64,6 +64,19 @@ def test_a_row_is_inserted_with_the_defaults_of_its_fields():
     row = JobTransition.objects.get(job=job, actor="ada")
     assert (row.from_state, row.attempt, row.reason) == ("", 0, {"a": "量"})
     assert abs((timezone.now() - row.at).total_seconds()) < 60
+
+
+def test_an_object_is_stored_as_its_own_save_would_and_knows_its_id():
+    job = Job(kind="command", plan={"notes": ["量"]}, queue="machines", params={"a": 1}, created_by="ada")
+    store(job)
+    stored = Job.objects.get(created_by="ada")
+    assert job.pk == stored.pk and not job._state.adding and job.cause == ""
+    assert {field.attname: getattr(job, field.attname) for field in Job._meta.concrete_fields} == {
+        field.attname: getattr(stored, field.attname) for field in Job._meta.concrete_fields
+    }
+    job.priority = 70
+    job.save()
+    assert Job.objects.get(created_by="ada").priority == 70
 
 
 def test_a_prepared_delete_takes_only_what_it_is_for():
