@@ -167,7 +167,7 @@ class Quantization:
                 agreement, latency = self._measure(written, samples)
             budget, sensitivity = found.told(self.options.budget, scheme, (written, agreement)), found.sensitivity
             self.warnings += budget.doubts(generated=self.options.calibration is None, rows=agreement.rows)
-        self.warnings += self.origin.doubts()
+        self.warnings += self.origin.doubts() if agreement.measured else []
         fitted = Fitted.by(self.options, samples)
         if fitted:
             self.warnings += fitted.doubts(self.journal.unfit, measured=agreement.rows)

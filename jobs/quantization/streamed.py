@@ -58,7 +58,7 @@ class Streamed:
         Raises Unloadable when ONNX Runtime does not run what lies between two weights.
         """
         model = read_skeleton(self.origin.model)
-        at_once = max(1, ROOM // (COPIES * _tokens(samples.feeds[0]) * self._widest()))
+        at_once = max(1, ROOM // (COPIES * max(map(_tokens, samples.feeds)) * self._widest()))
         most = at_once * PASSES
         if len(samples.feeds) > most:
             labels = samples.labels[:most] if samples.labels is not None else None
