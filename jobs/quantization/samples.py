@@ -42,13 +42,14 @@ SAME_VALUES = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose
 class Samples:
     """Feeds of one row each. `labels` are the right answers, one a row, where the file gives them for every row.
 
-    `pictures` says how pictures became numbers, where there are any.
+    `pictures` says how pictures became numbers, where there are any. `generated`: nobody gave them.
     """
 
     origin: str
     feeds: Sequence[Feed]
     labels: list[int] | None = None
     pictures: str | None = None
+    generated: bool = False
 
 
 def made_up(model: onnx.ModelProto, inputs: list[Port], fill: Fill = FILLS[0]) -> Samples:
@@ -70,7 +71,7 @@ def made_up(model: onnx.ModelProto, inputs: list[Port], fill: Fill = FILLS[0]) -
             else:
                 feed[port.name] = np.ones(shape, kind)
         feeds.append(feed)
-    return Samples(f"{GENERATED_ROWS} generated inputs: random, not real data", feeds)
+    return Samples(f"{GENERATED_ROWS} generated inputs: random, not real data", feeds, generated=True)
 
 
 def _tables(model: onnx.ModelProto) -> dict[str, int]:

@@ -114,8 +114,17 @@ def test_more_rows_than_the_checkpoint_is_read_for_are_left_out_and_that_is_told
     monkeypatch.setattr(streamed, "ROOM", 1)
     monkeypatch.setattr(streamed, "PASSES", 3)
     prepared = PreparedDecoder(decoder)
-    _, made = quantize_checkpoint(prepared, "m", tmp_path / "one.onnx", "int8-weight", Options(), **QUIET)
-    assert made.agreement.rows == 3 and made.agreement.on.endswith("real data, the first 3 of them")
+    words = {name: np.tile(np.arange(8), (5, 1)) for name in ("input_ids", "position_ids")}
+    cache = {f"past_key_values.{layer}.{part}": (5, 2, 0, 32) for layer in range(2) for part in ("key", "value")}
+    empty = {name: np.empty(shape, np.float32) for name, shape in cache.items()}
+    np.savez(tmp_path / "asked.npz", attention_mask=np.ones((5, 8), np.int64), **words, **empty)
+    for given, told in (
+        (tmp_path / "asked.npz", "asked.npz (5 rows), the first 3 of them"),
+        (None, "the first 1 of them"),
+    ):
+        options = Options(calibration=given)
+        _, made = quantize_checkpoint(prepared, "m", tmp_path / "one.onnx", "int8-weight", options, **QUIET)
+        assert made.agreement.on.endswith(told) and f"first {made.agreement.rows} " in told
     monkeypatch.setattr(streamed, "WHOLE", 1)
     _, made = quantize_checkpoint(prepared, "m", tmp_path / "two.onnx", "int8-weight", Options(), **QUIET)
     assert not made.agreement.measured and "are the most" in made.agreement.on and made.warnings == []
