@@ -7,6 +7,7 @@ threads fill the cores.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,10 @@ TYPES: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT16: np.dtype("<f2"),
     TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
 }
+# Values in a buffer of numpy's; a multiple of 16.
+SHORT = 128
+# Bytes of a processor's cache line.
+LINE = 64
 # A channel whose values are all below this is stored as zeros: its scale's reciprocal would not be a number.
 FAINT = 1e-35
 
@@ -56,23 +61,24 @@ class Result:
 
 
 class Scratch(threading.local):
-    """A thread's own buffers, grown to the largest block that it met."""
+    """A thread's own buffers by name, grown to the largest block that it met: fresh ones would cost a page fault for
+    every 4 KiB of each block. Each begins at a cache line."""
 
     def __init__(self) -> None:
-        self.raw = bytearray()
-        self.values = np.empty(0, np.float32)
-        self.scaled = np.empty(0, np.float32)
-        self.rounded = np.empty(0, np.float32)
-        self.piece = np.empty(0, np.float32)
-        self.whole = np.empty(0, np.float32)
-        self.bytes = np.empty(0, np.int8)
+        self._buffers: dict[str, NDArray[np.uint8]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+        """A buffer of that shape, good until the thread asks for the same name again."""
+        kind = np.dtype(kind)
+        size = math.prod(shape) * kind.itemsize
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.size < size:
+            whole = np.empty(size + LINE, np.uint8)
+            buffer = self._buffers[name] = whole[-whole.ctypes.data % LINE :]
+        return buffer[:size].view(kind).reshape(shape)
 
     def floats(self, name: str, shape: tuple[int, ...]) -> Floats:
-        buffer: Floats = getattr(self, name)
-        if buffer.size < shape[0] * shape[1]:
-            buffer = np.empty(shape[0] * shape[1], np.float32)
-            setattr(self, name, buffer)
-        return buffer[: shape[0] * shape[1]].reshape(shape)
+        return self.array(name, shape, np.float32)
 
 
 class Kernel:
@@ -80,7 +86,8 @@ class Kernel:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="quantize")
+        # numpy copies what is broadcast into buffers wherever two rows of it have room there; 8,192 values by itself.
+        self.pool = ThreadPoolExecutor(threads, "quantize", np.setbufsize, (SHORT,))
         self.scratch = Scratch()
         self._files: dict[str, int] = {}
 
@@ -168,11 +175,8 @@ class Kernel:
 
     def _write(self, scaled: Floats, out: int, offset: int) -> Floats:
         """Rounds, writes, and gives back the rounding errors, in units of the scale, in place of `scaled`."""
-        scratch = self.scratch
-        rounded = np.rint(scaled, out=scratch.floats("rounded", (scaled.shape[0], scaled.shape[1])))
-        if scratch.bytes.size < scaled.size:
-            scratch.bytes = np.empty(scaled.size, np.int8)
-        small = scratch.bytes[: scaled.size].reshape(scaled.shape)
+        rounded = np.rint(scaled, out=self.scratch.floats("rounded", scaled.shape))
+        small = self.scratch.array("bytes", scaled.shape, np.int8)
         np.copyto(small, rounded, casting="unsafe")
         write_all(out, small.data.cast("B"), offset)
         return np.subtract(scaled, rounded, out=scaled)
@@ -209,9 +213,8 @@ class Source:
             return self.memory[first : first + count].reshape(shape)
         assert self.descriptor is not None
         size = count * self.itemsize
-        if len(scratch.raw) < size:
-            scratch.raw = bytearray(size)
-        view = memoryview(scratch.raw)[:size]
+        raw = scratch.array("raw", (size,), np.uint8)
+        view = raw.data
         at = 0
         while at < size:
             read = os.preadv(self.descriptor, [view[at:]], self.offset + first * self.itemsize + at)
@@ -220,7 +223,7 @@ class Source:
                     "tensor-damaged", "The model's file became shorter while it was read.", "Copy it again."
                 )
             at += read
-        values = np.frombuffer(view, self.kind).reshape(shape)
+        values = raw.view(self.kind).reshape(shape)
         if self.kind == np.float32:
             return values
         wide = scratch.floats("values", shape)

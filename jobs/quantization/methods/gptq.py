@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.quantization.blocks import BlockKernel, Blocks, Made, Packed, pack
+from jobs.quantization.blocks import BlockKernel, Blocks, Made, Packed, pack, stacked
 from jobs.quantization.choice import Chosen
 from jobs.quantization.kernel import Floats, Result, Source, write_all
 
@@ -140,7 +140,7 @@ def _round_block(made: Made, values: Floats, codes: Packed, factor: Floats, firs
     errors = np.empty_like(block)
     for at in range(len(block)):
         steps, rounded = grid.nearest(block[at : at + 1])
-        codes[first + at] = made.coded(steps)[0]
+        codes[first + at] = made.coded(steps[0].astype(np.uint8))
         np.subtract(block[at], rounded[0], out=errors[at])
         errors[at] /= corner[at, at]
         block[at] = rounded[0]
@@ -152,9 +152,7 @@ def _write(codes: Packed, by_output: bool, out: int, offset: int, left: int, out
     """Packs and writes the codes [inputs, some outputs] of a weight whose outputs begin at `left` here."""
     inputs = len(codes)
     if by_output:
-        packed = codes[1::2] << 4
-        packed |= codes[0::2]
-        write_all(out, np.ascontiguousarray(packed.T).data.cast("B"), offset + left * inputs // 2)
+        write_all(out, np.ascontiguousarray(stacked(codes).T).data.cast("B"), offset + left * inputs // 2)
         return
     for row, line in enumerate(pack(codes)):
         write_all(out, line.data.cast("B"), offset + (row * outputs + left) // 2)
