@@ -21,7 +21,8 @@ from jobs.quantization.generate import generate, shape_for, size_of
 
 WANTED_RSS_MB = 500
 WANTED_OF_DISK = 0.7
-READ_BLOCK = 8 << 20
+# In larger ones a core would write to memory what its cache could hold: the disk would look slower than it is.
+READ_BLOCK = 1 << 20
 
 CHILD = """
 import sys

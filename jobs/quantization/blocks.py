@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from jobs.quantization.choice import Chosen
 from jobs.quantization.kernel import (
-    BLOCK,
     TYPES,
     Floats,
     Kernel,
@@ -210,7 +209,7 @@ class Made:
         self, scratch: Scratch, values: Floats, place: tuple[Any, Any], axis: int = 1
     ) -> tuple[Packed, tuple[float, float]]:
         """The codes of blocks along `axis`, good until this thread's next, and the sums of squares of values and of
-        errors. In place of the values stand errors afterwards: memory that is written anew costs more than reckoning."""
+        errors, which stand in place of the values afterwards: fresh memory would cost more than the reckoning."""
         grid = self.grid(values, axis)
         self.keep(grid, place)
         scale = grid.scale
@@ -226,7 +225,8 @@ class Made:
         steps = np.rint(scaled, out=scratch.floats("rounded", values.shape))
         # Clipped as float32: in int8 the error of what is clipped would be lost.
         np.clip(steps, np.float32(low), np.float32(high), out=steps)
-        noise = np.einsum(along, error := np.subtract(scaled, steps, out=scaled), error)
+        errors = np.subtract(scaled, steps, out=scaled)
+        noise = np.einsum(along, errors, errors)
         whole = scratch.array("bytes", values.shape, np.int8)
         np.copyto(whole, steps, casting="unsafe")
         codes: Packed = whole.view(np.uint8)

@@ -1,7 +1,7 @@
 """Numbers into int8, block by block: read a block, scale and round it, write it, on as many threads as there are cores.
 
-A block is small enough to stay in a core's cache through all of it. Nothing larger than a few blocks is ever in memory,
-whatever the size of the weight. numpy lets go of the interpreter's lock inside each of its calls, so that plain
+A block of int8 is small enough to stay in a core's cache through all of it. Nothing larger than a few blocks is ever in
+memory, whatever the size of the weight. numpy lets go of the interpreter's lock inside each of its calls, so that plain
 threads fill the cores.
 """
 
@@ -30,7 +30,7 @@ TYPES: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT16: np.dtype("<f2"),
     TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
 }
-# Values in a buffer of numpy's; a multiple of 16.
+# Values of the buffer that numpy is given; a multiple of 16.
 SHORT = 128
 # Bytes of a processor's cache line.
 LINE = 64
@@ -86,7 +86,7 @@ class Kernel:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        # numpy copies what is broadcast into buffers wherever two rows of it have room there; 8,192 values by itself.
+        # numpy copies what is broadcast over rows into its buffer (8,192 values by default) where two rows fit there.
         self.pool = ThreadPoolExecutor(threads, "quantize", np.setbufsize, (SHORT,))
         self.scratch = Scratch()
         self._files: dict[str, int] = {}

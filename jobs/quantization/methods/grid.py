@@ -50,7 +50,8 @@ def spread(values: Floats, axis: int, kind: np.dtype[Any], *, zero_points: bool)
     """The grid that reaches from the least to the greatest value of each block along `axis`, for scales of `kind`."""
     top, low = _ends(np.maximum, values, axis), _ends(np.minimum, values, axis)
     if not zero_points:
-        return Grid(stored(np.where(top >= -low, top, low) / np.float32(-MIDDLE), kind), None)
+        far: Floats = np.where(top >= -low, top, low)
+        return Grid(stored(np.divide(far, np.float32(-MIDDLE)), kind), None)
     top, low = np.maximum(top, 0), np.minimum(low, 0)
     with np.errstate(over="ignore", invalid="ignore"):
         scale = stored((top - low) / np.float32(STEPS), kind)
