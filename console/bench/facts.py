@@ -1,7 +1,8 @@
 """The facts of 50 machines, read and stored, and ``ansible -m setup`` on the same machines beside it.
 
 Ansible is a tool of this measurement alone: it is installed into a virtual environment in the folder of the run, or
-taken from where ``BENCH_ANSIBLE`` says. It gets its faster way (pipelining: no copying of modules) and twenty forks.
+taken from where ``BENCH_ANSIBLE`` says. It gets its faster way (pipelining: no copying of modules) and a fork for each
+machine, as the console takes as many at once.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def measure(rig: Rig, quick: bool) -> Iterator[Figure]:
         ours = min((_ours(host) for _ in range(1 if quick else 3)), key=lambda one: one[0])
         try:
             theirs = _theirs(host, _ansible(rig.folder))
-            peer = f"ansible -m setup -f 20, pipelining: {theirs[0]:.1f} s, {theirs[1]:.1f} s of processor"
+            peer = f"ansible -m setup -f {MACHINES}, pipelining: {theirs[0]:.1f} s, {theirs[1]:.1f} s of processor"
         except RigFailed as wrong:
             theirs, peer = None, f"no peer: {wrong}"
     wall, processor = (theirs[0] / ours[0], theirs[1] / ours[1]) if theirs else (None, None)
@@ -86,7 +87,18 @@ def _theirs(host: Host, ansible: Path) -> tuple[float, float, float]:
         **os.environ, "ANSIBLE_PIPELINING": "True", "ANSIBLE_LOCAL_TEMP": str(host.folder / "tmp"), "LC_ALL": "C.UTF-8",
         "ANSIBLE_HOME": str(host.folder / "home"), "ANSIBLE_SSH_CONTROL_PATH_DIR": "/tmp/bench-cp",
     }  # fmt: skip
-    command = [str(ansible), "all", "-i", str(inventory), "-m", "setup", "-f", "20", "-t", str(host.folder / "facts")]
+    command = [
+        str(ansible),
+        "all",
+        "-i",
+        str(inventory),
+        "-m",
+        "setup",
+        "-f",
+        str(MACHINES),
+        "-t",
+        str(host.folder / "facts"),
+    ]
     used, there, began = _processor(resource.RUSAGE_CHILDREN), _of_machines(host), time.monotonic()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     took = time.monotonic() - began, _processor(resource.RUSAGE_CHILDREN) - used, _of_machines(host) - there

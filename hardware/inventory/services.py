@@ -25,7 +25,8 @@ from hardware.ssh.pool import Pool
 from hardware.statements import Prepared
 from hardware.writing import write_once
 
-PROBES_AT_ONCE = 20
+# The console takes some 6 ms of processor for each, a machine with NPUs a second or two to answer.
+PROBES_AT_ONCE = 50
 
 _IN_USE = Prepared(Machine, lambda machines, pk: machines.filter(pk=pk).exclude(state=Machine.State.RETIRED), int)
 
