@@ -3,7 +3,8 @@
 SQLite has room for one writer. Who finds it taken sleeps there for longer each time, up to a tenth of a second, while
 the one who has just written begins anew. So a transaction first asks for a lock on a file beside the database, and
 looks again at short and equal intervals. It is courtesy and no more: SQLite's own lock keeps the data whole, who does
-not get a turn goes on and waits there, and the kernel frees the lock of a process that dies.
+not get a turn goes on and waits there, and the kernel frees the lock of a process that dies. One that is stopped keeps
+it: whoever has waited in vain waits no more until there is a turn again.
 """
 
 from __future__ import annotations
@@ -11,27 +12,33 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.backends.sqlite3 import base
 
 LOOK_SECONDS = 0.00025
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 1.0
 
 
 class Turn:
     """One connection's place among all that write to a database."""
 
+    # This process has waited in vain, and had no turn since.
+    _in_vain: ClassVar[bool] = False
+
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def take(self) -> bool:
-        """``True`` when it is our turn; ``False`` after ``PATIENCE_SECONDS`` in which it was not."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """``True`` when it is our turn; ``False`` after ``PATIENCE_SECONDS`` in which it was not, or at once when the
+        wait before was in vain."""
+        deadline = time.monotonic() + (0 if Turn._in_vain else PATIENCE_SECONDS)
         while not self._taken():
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
+                Turn._in_vain = True
                 return False
             time.sleep(LOOK_SECONDS)
+        Turn._in_vain = False
         return True
 
     def _taken(self) -> bool:

@@ -54,6 +54,17 @@ def test_who_gets_no_turn_writes_all_the_same(other: Turn):
     assert Credential.objects.filter(name="a").exists() and free(other)
 
 
+def test_a_holder_that_is_stopped_costs_one_wait_and_not_one_for_each_transaction(other: Turn, monkeypatch):
+    assert other.take()
+    second = Turn(f"{connection.settings_dict['NAME']}-turn")
+    assert not second.take()
+    # That long a wait would not end within this test.
+    monkeypatch.setattr(base, "PATIENCE_SECONDS", 3600.0)
+    assert not second.take()
+    other.leave()
+    assert free(second) and other.take()
+
+
 def test_the_turn_of_a_process_that_dies_is_free(other: Turn, tmp_path: Path):
     path = str(tmp_path / "turn")
     code = "import os, sys; from hardware.sqlite.base import Turn; Turn(sys.argv[1]).take() and os.kill(os.getpid(), 9)"
