@@ -2,8 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
-# Most tests wait for most of their time: two processes a core and one more, so that no core stands idle.
-PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN) + 1)
+# Most tests wait for most of their time: two processes a core.
+PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 APART := -n $(PROCESSES) --maxprocesses 16
 
 .PHONY: help setup browser models demo test bench lint run lock

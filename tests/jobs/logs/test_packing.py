@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -18,6 +17,7 @@ from jobs.logs.logbook import append
 from jobs.logs.pieces import WINDOW, Piece, deflated, inflated
 from jobs.models import Job, LogBlock, LogChunk
 from jobs.states import JobState
+from tests.faults.watch import until
 from tests.jobs.logs.conftest import Written
 
 
@@ -127,10 +127,12 @@ def test_a_process_that_is_killed_while_it_packs_has_lost_nothing(written: Writt
         "CONSOLE_VAR": str(settings.VAR_DIR),
     }
     killed = 0
-    for after_ms in (20, 60, 110, 170, 230):
+    for more in (0, 1, 0, 2, 1):
         packer = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE)
         assert packer.stdout is not None and packer.stdout.readline() == b"begun\n"
-        time.sleep(after_ms / 1000)
+        # However slow the machine is: when so many blocks have come, and the next one is being made.
+        wanted = LogBlock.objects.count() + more
+        until(lambda: LogBlock.objects.count() >= wanted or packer.poll() is not None)  # noqa: B023
         packer.kill()
         killed += packer.wait() < 0
         packer.stdout.close()
