@@ -50,6 +50,11 @@ _PHRASES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"Invalid card id", "invalid-card", "No NPU has this id; ids can have gaps."),
         (r"Invalid chip id", "invalid-chip", "This NPU has no chip with this id."),
         (
+            r"\b(?:device|card|npu)(?: \w+)? (?:does not|doesn't|is not) exist",
+            "invalid-device",
+            "There is no such NPU; ids can have gaps.",
+        ),
+        (
             r"does not support (?:querying|setting|this)|device does not support",
             "unsupported",
             "This NPU does not support the question.",
@@ -67,6 +72,11 @@ _PHRASES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"Error parameter of\b", "invalid-parameter", "npu-smi does not take this parameter, or not for this NPU."),
         (r"Input parameter format error|Must input parameter", "invalid-parameter", "A parameter is missing or wrong."),
         (r"No matrix process exists", "no-process", "No process uses the NPU."),
+        (
+            r"version .(?:GLIBC|CXXABI)\w*[\d.]+. not found",
+            "wrong-system",
+            "This npu-smi was built for a newer system: the driver's package is not that of this system.",
+        ),
         (
             r"libc_sec\.so",
             "library-missing",

@@ -34,6 +34,8 @@ from tests.hardware.npu.texts import HBM
         ("There is no NPU chip on this card.\n", "no-chip", 0),
         ("bash: /usr/local/bin/npu-smi: Permission denied\n", "not-permitted", 0),
         ("bash: /usr/local/sbin/npu-smi: 权限不够\n", "not-permitted", 0),
+        ("This device does not exist.\n", "invalid-device", 0),
+        ("npu-smi: /lib64/libc.so.6: version `GLIBC_2.34' not found (required by npu-smi)\n", "wrong-system", 0),
         ("Segmentation fault (core dumped)\n", "crashed", 0),
         ("Failed to get device pcie information.\n", "failed", 0),
     ],
