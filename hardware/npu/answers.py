@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 _LABEL = re.compile(r"[A-Za-z_][^:|=]{0,59}")
+# What ``info -t proc-mem`` says of a chip that nobody uses, in the place of its processes.
+_IDLE = re.compile(r"No process in device\b", re.I)
+IDLE = "noprocessindevice"
 
 # Which question an output answers, by a label that only this answer has.
 _TYPES: tuple[tuple[str, str], ...] = (
     ("info -l", r"totalcount|cardcount"),
+    ("info -t proc-mem", IDLE),
     ("info -t phyid-remap", r"chipphysicalid|chipphy-?id"),
     ("info -t board", r"boardid|softwareversion|pcideviceid"),
     ("info -t common", r"aicore(?:cur)?freq\(mhz\)|aicorecount|ratedpowerdissipation\(w\).* temperature\(c\)"),
@@ -28,7 +32,7 @@ _TYPES: tuple[tuple[str, str], ...] = (
     ("info -t work-mode", r"npuid work-?mode"),
     ("info -t pcie-err", r"(?:dl|pcsrx|phylane|tx|rx)(?:lcrc|dcrc)?errorcount"),
     ("info -t common", r"aicoreusagerate\(%\).* temperature\(c\)"),
-    ("info -t temp", r"(?:npu)?temperature\(c\)"),
+    ("info -t temp", r"(?:npu)?temperature\(c\)|\w*lm75\w*\(c\)|t_core_m\(c\)"),
     ("info -t power", r"(?:rated)?powerdissipation\(w\)|npureal-timepower\(w\)"),
 )
 _KNOWN_TYPES = tuple((name, re.compile(rf"(?<!\S)(?:{pattern})")) for name, pattern in _TYPES)
@@ -52,6 +56,8 @@ def item(line: str) -> Item | None:
     """A line without indentation as label and value, if it is one."""
     label, colon, value = line.partition(":")
     label = label.rstrip()
+    if not colon and _IDLE.match(line):
+        return Item(label, "", line, IDLE)
     if not colon or (label and not _LABEL.fullmatch(label)):
         return None
     return Item(label, value.strip(), line, "".join(label.lower().split()))

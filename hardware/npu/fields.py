@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from hardware.npu.answers import Item
+from hardware.npu.answers import IDLE, Item
 from hardware.npu.report import Chip, Process, Report
 from hardware.npu.values import BUS, Unreadable, number, whole, word
 
@@ -70,7 +70,7 @@ def read_fields(items: list[Item], command: str, report: Report) -> list[Chip]:
         blocks, card = [], []
         parts = _parts(items, ("npuid",))
         for part in parts:
-            found, above = _blocks(part, "-t board" in command, report)
+            found, above = _blocks(part, command, report)
             blocks += found
             if len(parts) == 1 or not above:
                 card += above
@@ -82,7 +82,7 @@ def read_fields(items: list[Item], command: str, report: Report) -> list[Chip]:
     left: list[tuple[_Block, dict[str, Any]]] = []
     for block in blocks:
         if block.other:
-            rest = _rest([one for one in block.items if one.key != "chipid"])
+            rest = _rest([one for one in block.items if one.key not in ("chipid", IDLE)])
             ids = {"npu_id": block.npu_id} | ({} if block.chip_id is None else {"chip_id": block.chip_id})
             report.fields.setdefault(block.other, []).append({**ids, **rest})
             continue
@@ -139,8 +139,9 @@ def _list(items: list[Item], report: Report) -> list[Chip]:
     return chips
 
 
-def _blocks(part: list[Item], board: bool, report: Report) -> tuple[list[_Block], list[Item]]:
+def _blocks(part: list[Item], command: str, report: Report) -> tuple[list[_Block], list[Item]]:
     """One card's items by chip, and those that are the card's own."""
+    board = "-t board" in command
     npu = _id(part[0]) if part and part[0].key == "npuid" else None
     if npu is None:
         npu = next((_id(one) for one in part if one.key == "npuid"), None)
@@ -150,7 +151,11 @@ def _blocks(part: list[Item], board: bool, report: Report) -> tuple[list[_Block]
         for one in part:
             _add(block, one, report)
         return [block], []
-    trailing = not board and any(one.key not in _OF_CARD for one in part[: marks[0]])
+    trailing = not board and (
+        any(one.key not in _OF_CARD for one in part[: marks[0]])
+        # Of the first chip nothing is said, not even that there is nothing.
+        or (len(marks) > 1 and marks[-1] == len(part) - 1 and "-t common" not in command)
+    )
     blocks: list[_Block] = []
     card: list[Item] = []
     now = _Block(npu)
@@ -229,6 +234,8 @@ def _chip(block: _Block, flash: bool, report: Report) -> tuple[Chip, dict[str, A
     rest: list[Item] = []
     bare_capacity = not flash and any(one.key == "clockspeed(mhz)" for one in block.items)
     for one in block.items:
+        if one.key == IDLE:
+            continue
         key = _KEYS.get(one.key)
         if one.key == "capacity(mb)" and bare_capacity:
             key = "memory_total_mb"

@@ -86,6 +86,34 @@ def test_health_of_a_card_of_two_is_that_of_each_chip():
     assert report.fields == {"Chip Count": 3, "mcu": [{"npu_id": 2944, "Health": "Alarm"}]}
 
 
+def test_sensors_of_the_microcontroller_whose_name_comes_last_are_no_chips():
+    report = parse(
+        "\tNPU ID                         : 0\n\tChip Count                     : 1\n\n"
+        "\tNPU Temperature (C)            : 39\n\tChip ID                        : 0\n\n"
+        "\tLM75A_TE (C)                   : 36\n\tNA       (C)                   : NA\n"
+        "\tChip Name                      : MCU\n"
+    )
+    assert report.command == "npu-smi info -t temp" and report.warnings == []
+    assert [said(chip) for chip in report.chips] == [{"npu_id": 0, "chip_id": 0, "temp_c": 39}]
+    assert report.fields == {"Chip Count": 1, "mcu": [{"npu_id": 0, "LM75A_TE (C)": 36, "NA       (C)": None}]}
+    alone = parse("\tT_LM75A  (C)                   : 29\n\tChip Name                      : MCU\n")
+    assert (alone.command, alone.chips) == ("npu-smi info -t temp", [])
+    assert alone.fields == {"mcu": [{"npu_id": None, "T_LM75A  (C)": 29}]}
+
+
+def test_a_chip_that_nobody_uses_has_no_process_and_no_warning():
+    report = parse(
+        "\tNPU ID                         : 2\n\tChip Count                     : 2\n\n"
+        "\tNo process in device.\n\tChip ID                        : 0\n\n"
+        "\tProcess id:17  Process name:VLLMWorker_PP     Process memory(MB):56684\n"
+        "\tChip ID                        : 1\n"
+    )
+    assert report.processes == [Process(2, 1, 17, "VLLMWorker_PP", 56684)]
+    assert [(chip.npu_id, chip.chip_id) for chip in report.chips] == [(2, 0), (2, 1)] and report.warnings == []
+    one = parse("\tNo process in device.\n", "npu-smi info -t proc-mem -i 2 -c 0")
+    assert (one.layout, one.processes, one.warnings) == ("fields", [], [])
+
+
 def test_fault_codes_are_a_list_however_many_there_are():
     one = parse("\tHealth Status                  : Warning\n\tError Code                     : 80E01801\n"
                 "\tError Information              : node type=HBM, event state=multi bit ECC\n")  # fmt: skip
