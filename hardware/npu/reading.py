@@ -13,15 +13,17 @@ def read(raw: str, command: str | None = None) -> Report:
     outputs = [(*paste.read(part), part) for part in paste.split(text.plain(raw), command)]
     reports = [report for report, _, part in outputs if part.lines]
     report = _merge(reports) if len(reports) != 1 else reports[0]
-    _put_chips([(one.command, chips) for one, chips, _ in outputs], report)
+    _put_chips(outputs, report)
     if report.layout == "unknown":
-        return unread(raw, "this layout is not known; the text is kept as it is" if raw.strip() else "there is no text")
+        flag = "this layout is not known; the text is kept as it is" if raw.strip() else "there is no text"
+        return unread(raw, flag, report.command)
     return report
 
 
-def unread(raw: str, flag: str) -> Report:
-    """A report of nothing but the text and why nothing is said of it."""
-    return Report(fields={"raw": raw.encode("utf-8", "surrogatepass").decode("utf-8", "replace")}, warnings=[flag])
+def unread(raw: str, flag: str, command: str | None = None) -> Report:
+    """A report of nothing but the text, the command that a prompt shows, and why nothing is said of it."""
+    kept = raw.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return Report(command, fields={"raw": kept}, warnings=[flag])
 
 
 def _merge(reports: list[Report]) -> Report:
@@ -57,16 +59,25 @@ def _merge(reports: list[Report]) -> Report:
 Place = tuple[int | str | None, int | None]
 
 
+_TABLES = frozenset(("ddr", "hbm", "a3", "950"))
+_IDENTITY = ("npu_id", "chip_id", "phy_id", "logic_id", "name", "bus_id")
+
+
 class _Chips:
-    """The chips of all outputs, each once. Where one was read several times the last reading counts."""
+    """The chips of all outputs, each once. Where one was read several times the last reading counts.
+
+    ``tables``: where a row of a table was read; what the next such row leaves out is no longer so.
+    """
 
     def __init__(self) -> None:
         self.found: dict[Place, Chip] = {}
         self.cards: dict[int | None, list[int | None]] = {}
+        self.phys: dict[int, Place] = {}
+        self.tables: set[Place] = set()
         self.readings: list[Chip] = []
         self.again = False
 
-    def add(self, chip: Chip) -> None:
+    def add(self, chip: Chip, table: bool) -> None:
         if isinstance(chip, HalfChip):
             # Never one with another: nobody knows which of the card's chips it is.
             self.found[chip.npu_id, -1 - len(self.found)] = chip
@@ -75,17 +86,26 @@ class _Chips:
         if chip.npu_id in self.cards and chip == Chip(npu_id=chip.npu_id):
             return
         place = self._place(chip)
+        known = place in self.found
+        if chip.phy_id is not None and place[0] != "phy":
+            self.phys[chip.phy_id] = place
+            before = self.found.pop(("phy", chip.phy_id), None)
+            if before is not None:
+                self.found.setdefault(place, before).take(before)
         before = self.found.get(place)
+        if not known:
+            self.cards.setdefault(chip.npu_id, []).append(chip.chip_id)
         if before is None:
             self.found[place] = chip
-            self.cards.setdefault(chip.npu_id, []).append(chip.chip_id)
         elif _says_again(before, chip):
             self.again = True
-            chip.take(before)
+            chip.take(before, _IDENTITY if table and place in self.tables else None)
             self.found[place] = chip
         else:
             before.take(chip)
             return
+        if table:
+            self.tables.add(place)
         self.readings.append(chip)
 
     def _place(self, chip: Chip) -> Place:
@@ -100,15 +120,21 @@ class _Chips:
                               for (npu, one), value in self.found.items()}  # fmt: skip
                 chips[0] = chip.chip_id
         if chip.npu_id is None and chip.phy_id is not None:
-            return "phy", chip.phy_id
+            return self.phys.get(chip.phy_id, ("phy", chip.phy_id))
+        if chip.chip_id is None and chip.bus_id is not None:
+            # Of a card with several chips the board's bus id is that of one of them.
+            for one in chips:
+                bus_id = self.found[chip.npu_id, one].bus_id if (chip.npu_id, one) in self.found else None
+                if bus_id is not None and bus_id.lower() == chip.bus_id.lower():
+                    return chip.npu_id, one
         return chip.npu_id, chip.chip_id
 
 
-def _put_chips(outputs: list[tuple[str | None, list[Chip]]], report: Report) -> None:
+def _put_chips(outputs: list[tuple[Report, list[Chip], paste.Part]], report: Report) -> None:
     """A chip without its own ids has those that the command asked for."""
     all_chips = _Chips()
-    for command, chips in outputs:
-        ids = paste.asked(command) if command and chips else {}
+    for one, chips, _ in outputs:
+        ids = paste.asked(one.command) if one.command and chips else {}
         for chip in chips:
             if ids:
                 if chip.phy_id is None:
@@ -117,7 +143,7 @@ def _put_chips(outputs: list[tuple[str | None, list[Chip]]], report: Report) -> 
                     chip.npu_id = ids.get("i")
                 if chip.chip_id is None and chip.npu_id is not None and chip.npu_id == ids.get("i"):
                     chip.chip_id = ids.get("c")
-            all_chips.add(chip)
+            all_chips.add(chip, one.layout in _TABLES)
     report.chips = list(all_chips.found.values())
     if all_chips.again:
         report.samples += [Chip(**vars(chip)) for chip in all_chips.readings]

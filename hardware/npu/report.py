@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -30,12 +31,12 @@ class Chip:
     hugepages_used: int | None = None
     hugepages_total: int | None = None
 
-    def take(self, other: Chip) -> None:
-        """Fill from ``other`` what is not known here."""
-        mine = vars(self)
-        for name, value in vars(other).items():
+    def take(self, other: Chip, names: Iterable[str] | None = None) -> None:
+        """Fill from ``other`` what is not known here; all of it, or the fields of ``names``."""
+        mine, its = vars(self), vars(other)
+        for name in its if names is None else names:
             if mine[name] is None:
-                mine[name] = value
+                mine[name] = its[name]
 
 
 class HalfChip(Chip):
