@@ -18,7 +18,7 @@ WORDS = re.compile(
     re.I,
 )
 PROCESS_WORDS = re.compile(
-    r"(?P<container>Process\s+id\s+in\s+container)|(?P<pid>Process\s+id|PID)|(?P<name>Process\s+name)"
+    r"(?P<container>Process\s+id\s+in\s+container)|(?P<pid>Process\s+id?\b|PID)|(?P<name>Process\s+name)"
     r"|(?P<memory>Process\s+memory\s*(?:\(\w+\))?)|(?P<npu>NPU(?:\s?ID)?)|(?P<chip>Chip(?:\s?ID)?)",
     re.I,
 )
@@ -29,22 +29,34 @@ LOWER_950: Spec = ((), (), ("bus",), ("util", "memory", "hbm"))
 
 
 def kinds_of(cells: list[str], words: re.Pattern[str]) -> Spec:
-    """What stands in each cell. Of a cell whose header makes no sense nothing is read."""
+    """What stands in each cell. Of a cell whose header makes no sense, or says what stands in one before it, nothing is
+    read.
+    """
     return _kinds_of(tuple(cells), words)
 
 
 # A fleet has few versions of the tool: the same headers a thousand times a second.
 @lru_cache(maxsize=256)
 def _kinds_of(cells: tuple[str, ...], words: re.Pattern[str]) -> Spec:
-    spec = []
+    spec: list[tuple[str, ...]] = []
+    before: set[str] = set()
     for cell in cells:
         kinds = tuple(match.lastgroup or "" for match in words.finditer(cell))
         flat = set(kinds)
-        sound = len(flat) == len(kinds) and (
-            len(kinds) == 1 or flat <= _MEASURES or (flat - {"name"} <= IDS.keys() and "name" not in kinds[:-1])
+        sound = (
+            len(flat) == len(kinds)
+            and not flat & before
+            and (len(kinds) == 1 or flat <= _MEASURES or (flat - {"name"} <= IDS.keys() and "name" not in kinds[:-1]))
         )
         spec.append(kinds if sound else ())
+        before |= flat
     return tuple(spec)
+
+
+def tells_chips_apart(upper: Spec, lower: Spec) -> bool:
+    """Whether the rows below say which chip they are of. Where the left of a table was cut off they don't."""
+    kinds = {kind for cell in (*upper, *lower) for kind in cell}
+    return "npu" in kinds and ("chip" in kinds or layout(upper, lower) == "950")
 
 
 def layout(upper: Spec, lower: Spec) -> str | None:

@@ -23,7 +23,10 @@ _PROMPT = re.compile(
 )
 _EVERY = re.compile(r"^(?:Every|每|每隔)\s*[\d.,]+\s*(?:s|秒)\s*:?\s*(\S.*?)(?:\s{2,}.*)?$", re.I)
 _VERSION = re.compile(r"^npu-smi version\s*:\s*(\S+)", re.I)
-_ELISION = re.compile(r"^\s*(?:\.{2,}|……?|\[?\.\.\..*\]?|-+ ?(?:snip|more) ?-+|--More--.*)\s*$", re.I)
+_ELISION = re.compile(
+    r"^\s*(?:\.{2,}|……?|\[?\.\.\..*\]?|-+ ?(?:snip|more) ?-+|--More--.*|\W*(?:(?:中间)?省略|omitted|truncated)\W*)\s*$",
+    re.I,
+)
 _FENCE = re.compile(r"^(?:```|~~~)\w*\s*$")
 # What mail, a commented-out paste, a log or a shell on many machines puts in front of a line.
 _FRONT = re.compile(
@@ -100,11 +103,13 @@ def _begins(line: str) -> Part | None:
 def read(part: Part) -> tuple[Report, list[Chip]]:
     """One output: what it says, and its chips in order (one that is there twice is there twice)."""
     report = Report(part.command if part.ours else None)
-    tables = [line for line in part.lines if is_table(line)]
+    # What was left out parts the rows around it as a border does.
+    tables = [line if is_table(line) else "+" for line in part.lines if is_table(line) or _ELISION.match(line)]
+    tables = tables if any(line != "+" for line in tables) else []
     chips: list[Chip] = read_table(tables, report) if tables else []
     if tables and report.layout != "unknown":
         report.command = report.command or "npu-smi info"
-    lines = [line.rstrip() for line in part.lines if not is_table(line)] if len(tables) < len(part.lines) else []
+    lines = [line.rstrip() for line in part.lines if not is_table(line)]
     if lines:
         chips += _lines(lines, report)
     if not part.ours and report.layout not in _SURE:
@@ -163,7 +168,7 @@ def _reader(head: str, line: str, report: Report) -> lists.Mapping | lists.Topol
 
 def _items(items: list[answers.Item], unread: list[str], report: Report) -> list[Chip]:
     """Labels and values, if any of them is one that npu-smi prints."""
-    processes = [one for one in items if fields.is_process(one.text)]
+    processes = any(fields.is_process(one.text) for one in items)
     known = "npu-smi info -t proc-mem" if processes else answers.kind(items)
     typed = report.command or ""
     if known is None and not typed.startswith(("npu-smi info -", "npu-smi set", "npu-smi upgrade", "npu-smi clear")):

@@ -10,7 +10,16 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from hardware.npu.header import LOWER_950, PROCESS_WORDS, UPPER, UPPER_950, WORDS, kinds_of, layout
+from hardware.npu.header import (
+    LOWER_950,
+    PROCESS_WORDS,
+    UPPER,
+    UPPER_950,
+    WORDS,
+    kinds_of,
+    layout,
+    tells_chips_apart,
+)
 from hardware.npu.report import Chip, HalfChip, Process, Report
 from hardware.npu.rows import IDS, PAIRS, SINGLES, UTIL, ChipRows, ProcessRows, Spec, chip_rows, process_rows
 from hardware.npu.values import BUS, Unreadable, number, whole, word
@@ -19,6 +28,7 @@ _VERSIONS = re.compile(r"npu-smi(?:\s+(?!Version)([^\s|]+))?(?:\s+Version\s*:\s*
 _VALUE = re.compile(r"([^\s/]+)(?:\s*/\s*([^\s/]+))?")
 _VALUES = re.compile(r"\d+\s*/\s*\d+|[0-9A-F]{2}:[0-9A-F]{2}\.[0-9A-F]", re.I)
 _IDLE = re.compile(r"No running process", re.I)
+_HEALTHS = frozenset(("OK", "WARNING", "ALARM", "CRITICAL", "UNKNOWN"))
 
 
 class Row(NamedTuple):
@@ -131,7 +141,7 @@ def _row(line: str, final: bool, narrow: bool, at: _Reading) -> Row:
 
 
 def _layout(at: _Reading) -> str:
-    known = layout(at.upper or (), at.lower or ())
+    known = layout(at.upper or (), at.lower or ()) if at.upper or at.chips else None
     if known is not None:
         return known
     if at.chips:
@@ -164,10 +174,15 @@ def _header(row: Row, at: _Reading) -> None:
     if flat & {"health", "power", "temp", "pages"}:
         at.upper, at.lower, at.process, at.chip_rows = kinds, None, None, None
     elif flat & {"bus", "aicore", "util", "memory", "hbm"}:
+        # A narrow terminal leaves NPU of NPU Util(%), and the ids are above.
+        kinds = tuple(() if "npu" in cell else cell for cell in kinds)
         at.lower, at.process = kinds, None
-        at.chip_rows = chip_rows(at.upper, kinds) if at.upper else None
+        at.chip_rows = chip_rows(at.upper, kinds) if at.upper and tells_chips_apart(at.upper, kinds) else None
     else:
-        at.strange = at.strange or at.upper is None
+        if "npu" in flat or at.upper is None:
+            # Another table begins: what is below has no chips.
+            at.upper = at.lower = at.chip_rows = None
+            at.strange = True
         at.warn(f"row not understood: {row.text}")
 
 
@@ -196,7 +211,7 @@ def _is_upper(row: Row) -> bool:
     if len(row.cells) <= place or not row.cells[0][:1].isdigit():
         return False
     health = row.cells[place]
-    return health[:1].isalpha() and health != "NA" and not BUS.fullmatch(health)
+    return health.isalpha() and health != "NA"
 
 
 def _half(at: _Reading) -> None:
@@ -213,7 +228,9 @@ def _chip(first: Row, second: Row | None, at: _Reading) -> None:
         return
     upper, lower = at.upper, at.lower
     if upper is None or (lower is None and second is not None):
-        if at.strange or not _is_upper(first) or (second is not None and not _is_lower(second)):
+        place = 2 if len(first.cells) > 3 else 1
+        known = _is_upper(first) and first.cells[place].upper() in _HEALTHS
+        if at.strange or not known or (second is not None and not _is_lower(second)):
             at.warn(f"row not understood: {first.text}")
             return
         upper, lower = _assume(first, second, at)
@@ -223,7 +240,7 @@ def _chip(first: Row, second: Row | None, at: _Reading) -> None:
         return
     if second is not None and not _fill(chip, extra, second, lower or (), at):
         at.warn(f"row not understood: {second.text}")
-    if chip.chip_id is None and lower and any("chip" in kinds for kinds in lower):
+    if chip.chip_id is None and layout(upper, lower or ()) != "950":
         chip = HalfChip(**vars(chip))
     _keep(chip, extra, at)
 
@@ -262,9 +279,11 @@ def _fill(chip: Chip, extra: dict[str, Any], row: Row, spec: Spec, at: _Reading)
             continue
         first = kinds[0]
         if first == "health":
-            if BUS.fullmatch(cell):
-                return False
             chip.health = word(cell)
+            new = chip.health is not None and cell.upper() not in _HEALTHS
+            # A word that is new, or a row of another table: that one has not these measures.
+            if new and not (cell.isalpha() and len(_VALUE.findall(cells[-1])) == len(spec[-1])):
+                return False
         elif first == "bus":
             if BUS.fullmatch(cell):
                 chip.bus_id = cell

@@ -87,6 +87,27 @@ def test_lines_that_were_left_out_by_hand_are_said():
     assert report.warnings == ["left out by whoever pasted this: ..."]
 
 
+@pytest.mark.parametrize("left_out", ["......", "……", "（省略）", "(omitted)"])
+def test_rows_around_what_was_left_out_are_not_one_chip(left_out):
+    rows = HBM.splitlines(True)
+    report = parse("".join([*rows[:7], f"{left_out}\n", *rows[10:]]))
+    assert [said(chip) for chip in report.chips] == [
+        {"npu_id": 0, "name": "910B3", "health": "OK", "power_w": 91.4, "temp_c": 44, "hugepages_used": 12,
+         "hugepages_total": 1123}
+    ]  # fmt: skip
+
+
+def test_a_line_of_the_kernel_within_a_chip_parts_nothing():
+    rows = HBM.splitlines(True)
+    assert parse("".join([*rows[:7], "[ 123.456] eth0: link up\n", *rows[7:]])).chips == parse(HBM).chips
+
+
+def test_what_the_last_table_leaves_out_is_not_taken_from_the_one_before_it():
+    later = parse(f"[root@h ~]# npu-smi info\n{HBM}[root@h ~]# npu-smi info\n{HBM.replace('91.4', 'NA  ')}")
+    assert [sample.power_w for sample in later.samples] == [91.4, None, None, None]
+    assert later.chips[0].power_w is None and later.chips[0].temp_c == 44
+
+
 def test_the_frames_of_a_shells_watch_are_readings_of_the_same_chips():
     head = "Every 2.0s: npu-smi info                        kunpeng-01: Wed Nov 25 01:00:0{} 2026\n\n"
     report = parse(head.format(0) + HBM + "\n" + head.format(2) + HBM.replace("91.4", "92.5"))
@@ -135,6 +156,20 @@ This device does not support querying product.
     assert len(report.processes) == 2
 
 
+def test_what_is_said_by_physical_or_bus_id_is_joined_with_the_chip_that_has_it():
+    report = parse(
+        f"[root@h ~]# npu-smi info -t temp -p 13\n\tNPU Temperature (C)            : 41\n[root@h ~]# npu-smi info\n{A3}"
+        "[root@h ~]# npu-smi info -t usages -p 12\n\tAicore Usage Rate(%)           : 7\n"
+        "\tAicpu Usage Rate(%)            : 0\n"
+        "[root@h ~]# npu-smi info -t board -i 6\n\tNPU ID                         : 6\n"
+        "\tPCIe Bus Info                  : 0000:87:00.0\n\tPCI Device ID                  : 0xD803\n"
+    )
+    assert [(chip.npu_id, chip.chip_id, chip.phy_id, chip.temp_c, chip.aicore_percent) for chip in report.chips] == [
+        (6, 0, 12, 38, 7),
+        (6, 1, 13, 37, 0),
+    ]
+
+
 def test_fields_of_several_outputs_are_kept_apart():
     report = parse(
         "# npu-smi info -t volt -i 0\n\tVoltage(V)                     : 0.72\n"
@@ -180,6 +215,13 @@ def test_a_loop_over_cards_is_read_card_by_card():
 def test_what_is_no_output_of_npu_smi_is_flagged_and_kept(text):
     report = parse(text)
     assert (report.layout, report.fields, report.chips, len(report.warnings)) == ("unknown", {"raw": text}, [], 1)
+
+
+def test_the_command_of_an_unknown_output_is_told_where_a_prompt_shows_it():
+    text = "[root@h ~]# npu-smi info -t new-thing -i 0\nsomething new\n"
+    report = parse(text)
+    assert (report.command, report.layout) == ("npu-smi info -t new-thing -i 0", "unknown")
+    assert report.fields == {"raw": text} and len(report.warnings) == 1
 
 
 def test_prose_around_a_table_is_no_command():

@@ -160,3 +160,74 @@ def test_a_warning_after_the_table_and_noise_before_it_are_kept_apart_from_it():
     report = parse(noise + HBM + after)
     assert report.chips == parse(HBM).chips and report.error is None
     assert report.warnings == [noise.strip(), after.strip()]
+
+
+# Made up from the words of the tool's source: no capture of them is known.
+OTHER_TABLES = {
+    "template-info": """\
++------------------------------------------------------------------------------------------+
+|NPU instance template info is:                                                            |
+|Name                AICORE    Memory    AICPU     VPC            VENC           JPEGD     |
+|                               GB                 PNGD           VDEC           JPEGE     |
+|==========================================================================================|
+|vir01               1         3         1         1              0              2         |
++------------------------------------------------------------------------------------------+
+""",
+    "info-vnpu": """\
++-------------------------------------------------------------------------------+
+| NPU resource static info as follow:                                           |
+| AICORE    Memory    AICPU    VPC    VENC    VDEC    JPEGD    JPEGE    PNGD    |
+|            GB                                                                 |
+|===============================================================================|
+| 20/20     64/64     7/7      9/9    0/0     2/2     24/24    4/4      NA/NA   |
++-------------------------------------------------------------------------------+
+""",
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_TABLES)
+def test_a_table_of_another_question_is_kept_as_it_is(kind):
+    report = parse(OTHER_TABLES[kind], f"npu-smi info -t {kind} -i 0")
+    assert (report.layout, report.chips, report.fields) == ("unknown", [], {"raw": OTHER_TABLES[kind]})
+
+
+def wrong(text: str, layout: str) -> list[object]:
+    """What is read out of a part of a table and does not stand in it."""
+    whole = {(chip.npu_id, chip.chip_id): said(chip).items() for chip in parse(TABLES[layout]).chips}
+    processes = parse(TABLES[layout]).processes
+    report = parse(text)
+    found: list[object] = []
+    for chip in report.chips:
+        # Of a chip whose second row is not known it is not known which of its card's it is.
+        known = [items for (npu, one), items in whole.items() if npu == chip.npu_id and chip.chip_id in (one, None)]
+        if not any(said(chip).items() <= items for items in known):
+            found.append(chip)
+    for process in report.processes:
+        if not any(said(process).items() <= said(known).items() for known in processes):
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_however_narrow_the_terminal_was_nothing_wrong_is_read(layout):
+    lines = TABLES[layout].replace("VLLM|Worker", "VLLM_Worker").splitlines()
+    for width in range(8, 122):
+        text = "\n".join(line[:width] for line in lines)
+        assert [one for one in wrong(text, layout) if getattr(one, "name", "") != "VLLM_Worker_TP"] == [], width
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_wherever_a_copy_of_a_table_begins_nothing_wrong_is_read(layout):
+    text = TABLES[layout]
+    for start in range(0, len(text), 5):
+        assert wrong(text[start:], layout) == [], start
+    for column in range(1, 60):
+        assert wrong("\n".join(line[column:] for line in text.splitlines()), layout) == [], column
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_whichever_line_of_a_table_is_lost_nothing_wrong_is_read(layout):
+    lines = TABLES[layout].splitlines()
+    for place in range(len(lines)):
+        for end in (place + 1, place + 2):
+            assert wrong("\n".join([*lines[:place], *lines[end:]]), layout) == [], (place, end)
