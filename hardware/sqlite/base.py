@@ -57,7 +57,12 @@ class Turn:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A turn lasts from the beginning of a transaction to its end; Django's stubs do not know where those are."""
+    """A turn lasts from the beginning of a transaction to its end; Django's stubs do not know where those are.
+
+    Django commits and rolls back without a connection, too: Celery's beat does once a minute.
+    """
+
+    _turn: Turn | None = None
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         made = super().get_new_connection(conn_params)
@@ -65,25 +70,33 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return made
 
     def _start_transaction_under_autocommit(self) -> None:
-        self._turn.take()
+        if self._turn is not None:
+            self._turn.take()
         try:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
-            self._turn.leave()
+            self._leave()
             raise
 
     def _commit(self) -> None:
         super()._commit()  # type: ignore[misc]
-        self._turn.leave()
+        self._leave()
 
     def _rollback(self) -> None:
         try:
             super()._rollback()  # type: ignore[misc]
         finally:
-            self._turn.leave()
+            self._leave()
 
     def _close(self) -> None:
         try:
             super()._close()  # type: ignore[misc]
         finally:
-            self._turn.close()
+            # The file's number may be another file's from here on.
+            turn, self._turn = self._turn, None
+            if turn is not None:
+                turn.close()
+
+    def _leave(self) -> None:
+        if self._turn is not None:
+            self._turn.leave()

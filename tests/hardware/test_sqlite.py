@@ -70,3 +70,15 @@ def test_the_turn_of_a_process_that_dies_is_free(other: Turn, tmp_path: Path):
     code = "import os, sys; from hardware.sqlite.base import Turn; Turn(sys.argv[1]).take() and os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -9
     assert free(Turn(path))
+
+
+def test_a_commit_without_a_connection_does_nothing(other: Turn):
+    # What Celery's beat does whenever a connection has had its minute.
+    connection.close()
+    connection.commit()
+    connection.rollback()
+    assert connection.connection is None
+    fresh = connection.copy()
+    fresh.commit()
+    with transaction.atomic():
+        assert not free(other)
