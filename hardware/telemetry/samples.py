@@ -54,7 +54,8 @@ QUICK: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1}
 
 @dataclass(frozen=True)
 class Sample:
-    """One reading of one machine at ``at`` (seconds since 1970).
+    """One reading of one machine at ``at``: seconds since 1970, made whole milliseconds. That is all by which a sample
+    is known to be the same again, in Redis as in a row; a finer one would lie in two periods where they meet.
 
     ``state`` is ``ok``, or why there are no chips: ``no-driver`` (no ``npu-smi`` there), ``stuck`` (it gave no answer
     in time) or ``error`` (it printed one; ``said`` has it in words).
@@ -75,6 +76,9 @@ class Sample:
     vitals: dict[str, float] = field(default_factory=dict)
     # Seconds until the next one is due, where that is not the collector's interval.
     every: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", round(self.at, 3))
 
     def frame(self) -> dict[str, Any]:
         """As pages get it."""
@@ -112,7 +116,7 @@ def pack(sample: Sample, interval: float, collector: str) -> str:
     """As Redis has it."""
     chips = [_bare(chip) for chip in sample.chips]
     every = sample.every or interval
-    return _compact([round(sample.at, 3), sample.state, every, sample.said, chips, sample.vitals, collector])
+    return _compact([sample.at, sample.state, every, sample.said, chips, sample.vitals, collector])
 
 
 def _bare(chip: Mapping[str, Any]) -> list[Any]:
@@ -143,20 +147,25 @@ def _client() -> redis.Redis:
     return redis.Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 1), decode_responses=True, **QUICK)
 
 
-def latest(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+def newest(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The newest sample of each machine that has one in the last hour, as ``unpack`` gives it.
 
-    Older than three intervals is for the reader to call unknown. Empty while Redis is away.
+    Older than three intervals is for the reader to call unknown. Raises ``redis.RedisError``.
     """
     wanted = list(names)
     if not wanted:
         return {}
+    found: Any = _client().mget([f"telemetry:newest:{name}" for name in wanted])
+    return {name: unpack(text) for name, text in zip(wanted, found, strict=True) if text}
+
+
+def latest(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The same for who can do without: empty while Redis is away."""
     try:
-        found: Any = _client().mget([f"telemetry:newest:{name}" for name in wanted])
+        return newest(names)
     except redis.RedisError as wrong:
         log.warning("the newest samples can't be read (%s)", wrong)
         return {}
-    return {name: unpack(text) for name, text in zip(wanted, found, strict=True) if text}
 
 
 def taken_at(sample: Mapping[str, Any]) -> datetime:

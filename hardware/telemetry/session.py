@@ -86,8 +86,7 @@ class Session:
         """One reading, now, and the seconds that it took. Raises ``LinkLost``, ``NoShell`` and what ``give_up`` got."""
         asked = time.time()
         answer = await self._ask("")
-        at = round(asked + answer.delay, 3)
-        sample = read(self._endpoint.name, at, answer.text, answer.words[-1] if answer.words else b"")
+        sample = read(self._endpoint.name, asked + answer.delay, answer.text, answer.words[-1] if answer.words else b"")
         # What the tool took; what came before the first word is the link's and our own lateness.
         return sample, answer.took - answer.delay
 

@@ -292,7 +292,7 @@ class Watch:
         if now > self._stuck_at and self._due is None:
             self._stuck_at = float("inf")
             seconds = now - self._asked_at
-            made = stuck(self.address.name, round(time.time(), 3), seconds)
+            made = stuck(self.address.name, time.time(), seconds)
             vitals = {**self.slow.vitals, **self.told}
             self.site.deliver(Sample(made.machine, made.at, "stuck", [], made.said, vitals, self.site.tool_seconds))
         if now > self._hopeless_at and self._session is not None:

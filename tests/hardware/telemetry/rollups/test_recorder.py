@@ -128,6 +128,25 @@ async def test_what_the_database_could_not_take_for_long_is_taken_from_redis_lat
     await redis.close()
 
 
+async def test_a_sample_of_the_last_half_of_a_millisecond_is_in_one_period_when_it_comes_again(
+    machine, redis_server: Redis
+):
+    began = int(datetime.now(UTC).timestamp()) // 60 * 60 - 300
+    one = Sample("n1", began + 59.9997, chips=[{**CHIP, "aicore_percent": 10}])
+    redis, rollups = Recorder(2), watching(machine)
+    await redis.record([one], 1)
+    rollups.add(one)
+    await rollups.close_periods(began + 126)
+    # Another collector takes the machine over, and reads what Redis has.
+    late = watching(machine)
+    for second in range(2):
+        await late.close_periods(began + 127 + second)
+    since = datetime.fromtimestamp(began, UTC)
+    found = await asyncio.to_thread(read, [machine], since, since + timedelta(minutes=2), 60)
+    assert [period.npus[3, 0]["aicore_percent"].count for period in found] == [1]
+    await redis.close()
+
+
 async def test_a_machine_that_is_gone_costs_the_others_nothing(machine, redis_server: Redis):
     rollups = Rollups(60)
     rollups.watch({"n1": machine.pk, "n2": machine.pk + 1000})
