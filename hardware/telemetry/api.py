@@ -10,7 +10,6 @@ from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import APIException
 from rest_framework.generics import get_object_or_404
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -18,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hardware.inventory.models import Machine
-from hardware.telemetry.npus import CsvRenderer
+from hardware.telemetry.npus import CsvRenderer, TelemetryAway
 from hardware.telemetry.rollups.api import (
     COLUMNS,
     PeriodsQuery,
@@ -29,12 +28,6 @@ from hardware.telemetry.rollups.api import (
     silent_minutes,
 )
 from hardware.telemetry.samples import KEEP_SECONDS, history, latest
-
-
-class TelemetryAway(APIException):
-    status_code = 503
-    default_code = "telemetry-away"
-    default_detail = "The samples can't be read now: Redis does not answer. Try again, or look at /readyz."
 
 
 class Window(serializers.Serializer[Any]):
@@ -59,6 +52,7 @@ class ChipSerializer(serializers.Serializer[Any]):
 class SampleSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
     chips = ChipSerializer(many=True)
+    vitals = serializers.DictField(child=serializers.FloatField(), help_text="What was read of the machine itself")
 
 
 class TelemetrySerializer(serializers.Serializer[Any]):

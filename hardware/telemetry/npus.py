@@ -7,16 +7,18 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import redis
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import APIException
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hardware.inventory.models import Machine
-from hardware.telemetry.samples import fresh, latest, taken_at
+from hardware.telemetry.samples import fresh, newest, taken_at
 
 # field -> the sample's own name, or None for what is known of the machine. Units: percent, MB, degrees Celsius, watts.
 FIELDS: dict[str, str | None] = {
@@ -37,6 +39,12 @@ FIELDS: dict[str, str | None] = {
 USUAL = ("machine", "npu_id", "chip_id", "health", "utilization", "memory_used", "memory_total", "temperature", "power")
 
 
+class TelemetryAway(APIException):
+    status_code = 503
+    default_code = "telemetry-away"
+    default_detail = "The samples can't be read now: Redis does not answer. Try again, or look at /readyz."
+
+
 class CsvRenderer(BaseRenderer):
     """A list of flat objects, the columns in the order of ``fields``; an empty cell where nothing was read."""
 
@@ -48,8 +56,8 @@ class CsvRenderer(BaseRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> str:
         if not isinstance(data, list):
-            # A problem: one line that says it is better than a table that is none.
-            return f"# {data.get('detail') or data}\n" if isinstance(data, dict) else f"# {data}\n"
+            # A problem, and its content type says so: no table.
+            return str(JSONRenderer().render(data), "utf-8")
         view = (renderer_context or {}).get("view")
         names = getattr(view, "columns", USUAL)
         out = io.StringIO()
@@ -114,8 +122,11 @@ class NpuTable(APIView):
             for name, simulated, labels in machines.values_list("name", "simulated", "labels")
             if "label" not in given or given["label"] in labels
         }
-        newest = latest(chosen)
-        rows = [row for name in chosen if name in newest for row in _rows(name, newest[name], chosen[name])]
+        try:
+            samples = newest(chosen)
+        except redis.RedisError as wrong:
+            raise TelemetryAway from wrong
+        rows = [row for name in chosen if name in samples for row in _rows(name, samples[name], chosen[name])]
         return Response([{name: row[name] for name in self.columns} for row in rows])
 
 

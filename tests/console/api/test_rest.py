@@ -54,6 +54,15 @@ def test_a_machine_goes_from_unknown_to_probed(client, sshd):
     assert {"architecture", "kernel-headers", "npus-on-bus"} <= codes
 
 
+def test_an_address_without_its_last_slash_is_the_same_address(client):
+    made = client.post("/credentials", json={"name": "rack-1", "username": "root", "password": PASSWORD})
+    assert made.status_code == 201
+    assert client.get("/credentials").json() == client.get("/credentials/").json()
+    missing = client.get("/nothing")
+    assert (missing.status_code, missing.headers.get("location")) == (404, None)
+    assert httpx.get(f"{client.base_url}credentials").status_code == 401
+
+
 def test_a_machine_that_does_not_answer_is_a_clear_problem_and_is_not_stored(client):
     answer = client.post("/machines/", json={"name": "n2", "host": "127.0.0.1", "port": 1, "credential": "lab"})
     assert answer.status_code == 502

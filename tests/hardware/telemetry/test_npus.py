@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 
 import pytest
@@ -44,7 +45,7 @@ def test_every_npu_is_a_row_with_the_fields_that_were_asked_for(api: APIClient, 
 
 def test_as_csv_what_was_not_read_is_an_empty_cell(api: APIClient, redis_server: Redis):
     record(Sample("n1", time.time(), chips=[{**CHIP, "temp_c": None}]))
-    answer = api.get("/api/v1/npus?fields=utilization,memory_used,temperature&format=csv", follow=True)
+    answer = api.get("/api/v1/npus?fields=utilization,memory_used,temperature&format=csv")
     assert answer["Content-Type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
     assert rows == [{"utilization": "37", "memory_used": "100", "temperature": ""}]
@@ -59,4 +60,12 @@ def test_an_old_reading_says_that_it_is_old(api: APIClient, redis_server: Redis)
 def test_a_field_that_does_not_exist_is_named_with_those_that_do(api: APIClient, redis_server: Redis):
     answer = api.get("/api/v1/npus/?fields=utilization.gpu")
     assert answer.status_code == 400 and "no field utilization.gpu; fields are machine, npu_id" in str(answer.json())
-    assert api.get("/api/v1/npus/?fields=x&format=csv").content.decode().startswith("# ")
+    table = api.get("/api/v1/npus/?fields=x&format=csv")
+    assert (table.status_code, table["Content-Type"]) == (400, "application/problem+json")
+    assert "There is no field x" in json.loads(table.content)["errors"]["fields"][0]
+
+
+def test_samples_that_cannot_be_read_are_no_fleet_without_npus(api: APIClient, redis_server: Redis):
+    redis_server.kill()
+    answer = api.get("/api/v1/npus/?format=csv")
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (503, "telemetry-away")
