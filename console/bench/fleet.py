@@ -62,7 +62,7 @@ def chips_of(place: int, chips: int, at: float) -> list[dict[str, Any]]:
             "npu_id": npu, "chip_id": 0, "aicore_percent": load, "temp_c": round(38 + load * 0.32),
             "power_w": round(95 + load * 2.4 + random.gauss(0, 2), 1), "hbm_used_mb": 48000 + 40 * load,
             "hbm_total_mb": 65536, "health": "Warning" if ill else "OK", "ecc_errors": 0, "link": 1, "processes": 1,
-            "fault_codes": ["80E01801"] if ill else [],
+            "fault_codes": ["80E01801"] if ill else [], "process_list": [[4000 + npu, 48000 + 40 * load]],
         })  # fmt: skip
     return made
 

@@ -83,6 +83,7 @@ class ChipReading(TypedDict):
     link: int | None
     processes: int | None
     fault_codes: list[str] | None
+    process_list: list[list[int | None]] | None
 
 
 class SamplesFrame(TypedDict):

@@ -47,6 +47,10 @@ class ChipSerializer(serializers.Serializer[Any]):
     link = serializers.IntegerField(allow_null=True, help_text="1 up, 0 down")
     processes = serializers.IntegerField(allow_null=True)
     fault_codes = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    process_list = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField(allow_null=True)), allow_null=True,
+        help_text="pid and MB of each",
+    )  # fmt: skip
 
 
 class SampleSerializer(serializers.Serializer[Any]):

@@ -46,7 +46,7 @@ FLEET = "*"
 USUAL_INTERVAL = 2
 FIELDS = (
     "npu_id", "chip_id", "aicore_percent", "temp_c", "power_w", "hbm_used_mb", "hbm_total_mb", "health",
-    "ecc_errors", "link", "processes", "fault_codes",
+    "ecc_errors", "link", "processes", "fault_codes", "process_list",
 )  # fmt: skip
 # A Redis that is away must not hold a page up: one attempt, one second.
 QUICK: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1}
@@ -62,10 +62,10 @@ class Sample:
 
     ``chips`` have the names of ``FIELDS``. Three of those are read more seldom than the rest and carried on meanwhile:
     ``ecc_errors`` (all counts of a chip together), ``link`` (1 up, 0 down) and ``fault_codes`` (in hexadecimal, as
-    printed). ``vitals`` is what is known of the machine itself: what it has on its bus and in its lists
-    (``npus_on_bus``, ``npus_listed``, ``links_down``), ``disk_used_percent`` of its fullest local file system,
-    ``clock_skew_s`` (machine less console), and what ``settings.TELEMETRY_SOURCES`` tell. What is not known is
-    ``None`` or absent, never 0.
+    printed). ``process_list`` is who holds memory there, pid and MB; ``None`` when nobody does. ``vitals`` is what is
+    known of the machine itself: what it has on its bus and in its lists (``npus_on_bus``, ``npus_listed``,
+    ``links_down``), ``disk_used_percent`` of its fullest local file system, ``clock_skew_s`` (machine less console),
+    and what ``settings.TELEMETRY_SOURCES`` tell. What is not known is ``None`` or absent, never 0.
     """
 
     machine: str
@@ -90,14 +90,14 @@ def readings(report: Report, counted: bool = False) -> list[dict[str, Any]]:
 
     ``counted``: the tool printed its table of processes, so that who is not in it holds nothing.
     """
-    counts: dict[tuple[int | None, int | None], int] = {}
+    held: dict[tuple[int | None, int | None], list[tuple[int | None, int | None]]] = {}
     for process in report.processes:
-        place = (process.npu_id, process.chip_id or 0)
-        counts[place] = counts.get(place, 0) + 1
+        held.setdefault((process.npu_id, process.chip_id or 0), []).append((process.pid, process.memory_mb))
     made = [_reading(chip) for chip in report.chips]
     if counted:
         for chip in made:
-            chip["processes"] = counts.get((chip["npu_id"], chip["chip_id"] or 0), 0)
+            those = held.get((chip["npu_id"], chip["chip_id"] or 0))
+            chip["processes"], chip["process_list"] = len(those or ()), those
     return made
 
 

@@ -61,6 +61,7 @@ async def test_samples_say_what_npu_smi_says_and_are_kept_for_the_hour(server: S
     assert chips[0] == {
         "npu_id": 0, "chip_id": 0, "aicore_percent": 12, "temp_c": 44, "power_w": 73.4, "hbm_used_mb": 30710,
         "hbm_total_mb": 32768, "health": "OK", "ecc_errors": None, "link": None, "processes": None, "fault_codes": [],
+        "process_list": None,
     }  # fmt: skip
     now = newest("n1")
     assert (now["state"], now["chips"], now["interval_s"]) == ("ok", samples[-1]["chips"], INTERVAL)

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.authtoken.models import Token
 
 from hardware.inventory.models import Credential, Machine
-from hardware.telemetry.metrics import CHIP_GAUGES, NODE_GAUGES
+from hardware.telemetry.metrics import CHIP_GAUGES, NAMED, NODE_GAUGES
 from hardware.telemetry.samples import FIELDS, Sample
 from tests.hardware.telemetry.test_api import record
 from tests.redis_server import Redis
@@ -56,6 +56,25 @@ def test_series_have_the_exporters_names_and_labels_and_the_machine(scrape, redi
     assert abs(one.timestamp - time.time()) < 60
 
 
+def test_links_processes_and_faults_are_told_with_the_exporters_labels(scrape, redis_server: Redis):
+    ill = {**CHIP, "health": "Alarm", "fault_codes": ["80E18402", "0x8C084E00", "?"], "link": 0, "processes": 0}
+    busy = {**CHIP, "npu_id": 4, "fault_codes": [], "link": 1, "processes": 2, "process_list": [[7, 300], [8, None]]}
+    record(Sample("n1", time.time(), chips=[ill, busy, {**CHIP, "npu_id": 4, "chip_id": 1}]))
+    found = scrape()
+    name = found["npu_chip_info_name"][0]
+    labels = {"machine", "id", "vdie_id", "pcie_bus_info", "namespace", "pod_name", "container_name"}
+    assert name.labels.keys() == labels | {"name"} and name.labels["name"] == "910A"
+    assert [(one.labels["id"], one.value) for one in found["npu_chip_info_link_status"]] == [("0", 0), ("1", 1)]
+    assert [one.value for one in found["npu_chip_info_process_info_num"]] == [0, 2]
+    (held,) = found["npu_chip_info_process_info"]
+    assert held.labels.keys() == labels | {"model_name", "process_id", "container_id"}
+    assert (held.labels["id"], held.labels["process_id"], held.value) == ("1", "7", 300)
+    codes = [name for name in found if name.startswith("npu_chip_info_error_code")]
+    assert codes == ["npu_chip_info_error_code", "npu_chip_info_error_code_1"]
+    assert [found[name][0].value for name in codes] == [0x80E18402, 0x8C084E00]
+    assert (found["machine_npu_nums"][0].value, found["machine_card_nums"][0].value) == (3, 2)
+
+
 def test_what_was_not_read_is_absent_and_never_zero(scrape, redis_server: Redis):
     record(Sample("n1", time.time(), chips=[{**CHIP, "aicore_percent": None, "health": None}]))
     found = scrape()
@@ -81,8 +100,8 @@ def test_nobody_reads_them_without_a_token(client, db):
 @needs_shared
 def test_every_name_is_one_of_the_exporters():
     known = (FOLDER / "ascend" / "METRICS.md").read_text()
-    for name in [*CHIP_GAUGES, *NODE_GAUGES]:
-        short = re.sub(r"^npu_chip_info", "", name)
+    for name in [*CHIP_GAUGES, *NAMED, *NODE_GAUGES]:
+        short = re.sub(r"_\d$", "", re.sub(r"^npu_chip_info", "", name))
         assert name in known or f"{short}" in known, name
 
 
