@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from hardware.bmc.models import Bmc
 from hardware.bmc.redfish import BmcFailure
 from hardware.bmc.services import PORT, attach, confirm, detach, login_for, look, read_all
+from hardware.inventory.fields import AddressField
 from hardware.inventory.models import Credential, Machine
 
 
@@ -30,7 +31,7 @@ class BoardFailed(APIException):
 
 class BmcSerializer(serializers.ModelSerializer[Bmc]):
     credential = serializers.SlugRelatedField(slug_field="name", queryset=Credential.objects.all())
-    host = serializers.RegexField(r"^[^\s/@]+$", max_length=255)
+    host = AddressField(max_length=255)
     port = serializers.IntegerField(min_value=1, max_value=65535, default=PORT)
 
     class Meta:

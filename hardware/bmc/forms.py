@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from hardware.bmc.models import Bmc
 from hardware.bmc.services import PORT, attach, login_for
+from hardware.inventory.address import address
 from hardware.inventory.models import Credential, Machine
 
 NEW = "new"
@@ -18,7 +20,7 @@ NEW = "new"
 class BmcForm(forms.Form):
     """Address and login of a board. All of it may stay empty where ``optional``: then there is none."""
 
-    host = forms.RegexField(r"^[^\s/@]+$", required=False, max_length=255)
+    host = forms.CharField(required=False, max_length=255)
     port = forms.IntegerField(min_value=1, max_value=65535, initial=PORT, required=False)
     credential = forms.ChoiceField(required=False)
     username = forms.CharField(required=False, max_length=64)
@@ -34,6 +36,12 @@ class BmcForm(forms.Form):
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [(NEW, _("A new credential")), *((f"old:{name}", name) for name in names)]
         choice.initial = NEW
+
+    def clean_host(self) -> str:
+        try:
+            return self.cleaned_data["host"] and address(self.cleaned_data["host"])
+        except ValueError:
+            raise ValidationError(_("Give an address or a host name; the port has a field of its own.")) from None
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}

@@ -18,8 +18,10 @@ from hardware.bmc.services import detach
 from hardware.events import audit
 from hardware.inventory.compatibility.services import refresh
 from hardware.inventory.credentials.services import successor
+from hardware.inventory.fields import AddressField
 from hardware.inventory.jumps import JumpRefused, check_jump
 from hardware.inventory.keys import SECRETS, login_problems
+from hardware.inventory.lists.entries import RESERVED
 from hardware.inventory.models import Credential, Machine
 from hardware.inventory.preflight import Need, evaluate
 from hardware.inventory.services import change, confirm, enroll, offered_key, probe, restore, retire
@@ -55,7 +57,12 @@ class NewKeySerializer(serializers.Serializer[Any]):
 
 class MachineSerializer(serializers.ModelSerializer[Machine]):
     credential = serializers.SlugRelatedField(slug_field="name", queryset=Credential.objects.all())
-    labels = serializers.ListField(child=serializers.CharField(max_length=63), required=False)
+    host = AddressField(max_length=255)
+    port = serializers.IntegerField(min_value=1, max_value=65535, default=22)
+    labels = serializers.ListField(
+        child=serializers.RegexField(r"^[^\s,;，；、]+$", max_length=63), required=False,
+        help_text="Without spaces, commas and semicolons, which stand between them in lists.",
+    )  # fmt: skip
     jump = serializers.SlugRelatedField(
         slug_field="name",
         queryset=Machine.objects.select_related("jump"),
@@ -74,6 +81,11 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
         read_only_fields = [
             "state", "trouble", "host_key_fingerprint", "offered_fingerprint", "simulated", "facts", "facts_at",
         ]  # fmt: skip
+
+    def validate_name(self, name: str) -> str:
+        if name in RESERVED and self.instance is None:
+            raise serializers.ValidationError(f"No machine can be called {name}: that is the address of a page.")
+        return name
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         try:

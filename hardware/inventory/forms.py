@@ -9,9 +9,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from hardware.inventory.address import address
 from hardware.inventory.jumps import JumpRefused, check_jump
 from hardware.inventory.keys import SECRETS, login_problems
-from hardware.inventory.lists.entries import RESERVED
+from hardware.inventory.lists.entries import LONGEST, RESERVED, words
 from hardware.inventory.models import Credential, Machine
 
 NEW = "new"
@@ -81,9 +82,19 @@ class MachineForm(MachineModelForm):
             )
         return name
 
+    def clean_host(self) -> str:
+        try:
+            return address(self.cleaned_data["host"])
+        except ValueError:
+            raise ValidationError(_("Give an address or a host name; the port has a field of its own.")) from None
+
     def clean_labels(self) -> list[str]:
-        labels = [label for label in self.cleaned_data["labels"].replace(",", " ").split() if label]
-        return list(dict.fromkeys(labels))
+        labels = words(self.cleaned_data["labels"])
+        long = next((label for label in labels if len(label) > LONGEST["label"]), None)
+        if long:
+            said = _("%(word)s is too long; 63 characters at most.")
+            raise ValidationError(said % {"word": long})
+        return labels
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}

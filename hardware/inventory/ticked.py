@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 from hardware.inventory import causes, wording
 from hardware.inventory.groups import services as groups
 from hardware.inventory.groups.models import Group
+from hardware.inventory.lists.entries import words
 from hardware.inventory.models import Machine
 from hardware.inventory.selection import Selection
 from hardware.inventory.services import change, probe_all
@@ -74,8 +75,8 @@ def _probe(request: HttpRequest, chosen: Sequence[Machine]) -> None:
     took = f"{time.monotonic() - started:.1f}"
     done = len(ready) - len(failed)
     if done:
-        words = ngettext("%(n)s machine was probed in %(s)s s.", "%(n)s machines were probed in %(s)s s.", done)
-        messages.success(request, words % {"n": done, "s": took})
+        said = ngettext("%(n)s machine was probed in %(s)s s.", "%(n)s machines were probed in %(s)s s.", done)
+        messages.success(request, said % {"n": done, "s": took})
     for wrong in failed:
         messages.error(request, f"{causes.cause(str(wrong))} {wording.trouble_mend(wrong.code, wrong.mend)}")
     for found in chosen:
@@ -86,7 +87,7 @@ def _probe(request: HttpRequest, chosen: Sequence[Machine]) -> None:
 
 def _change(request: HttpRequest, chosen: Sequence[Machine]) -> None:
     """Add and take off labels, set the site; a field that is left empty changes nothing."""
-    add, remove = words_of(request.POST.get("add", "")), words_of(request.POST.get("remove", ""))
+    add, remove = words(request.POST.get("add", "")), words(request.POST.get("remove", ""))
     site = request.POST.get("site", "").strip()
     long = [word for word in (*add, site) if len(word) > 63]
     if long:
@@ -104,8 +105,8 @@ def _change(request: HttpRequest, chosen: Sequence[Machine]) -> None:
             if fields:
                 change(machine, actor=request.user.get_username(), **fields)
                 changed += 1
-    words = ngettext("%(n)s machine was changed.", "%(n)s machines were changed.", changed)
-    messages.success(request, words % {"n": changed})
+    said = ngettext("%(n)s machine was changed.", "%(n)s machines were changed.", changed)
+    messages.success(request, said % {"n": changed})
 
 
 def _group(request: HttpRequest, chosen: Sequence[Machine], shown: Selection) -> Group | None:
@@ -128,8 +129,3 @@ def _group(request: HttpRequest, chosen: Sequence[Machine], shown: Selection) ->
         return None
     actor, note = request.user.get_username(), request.POST.get("note", "").strip()[:200]
     return groups.make(name, actor=actor, machines=() if query else chosen, query=query, note=note)
-
-
-def words_of(text: str) -> list[str]:
-    """Labels as they are typed, with commas or spaces between."""
-    return list(dict.fromkeys(word for word in text.replace(",", " ").split() if word))

@@ -10,9 +10,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from hardware.inventory.groups.models import Group
 from hardware.inventory.groups.services import change, delete
+from hardware.inventory.lists.entries import words
 from hardware.inventory.models import Machine
 from hardware.inventory.selection import USABLE, Selection, labels_of, sites_of
-from hardware.inventory.ticked import words_of
 from hardware.inventory.wording import selection as in_words
 
 STATES = ("ready", "attention", "unprobed", "silent", "new", "blocked")
@@ -69,7 +69,7 @@ def _change(request: HttpRequest, found: Group, actor: str) -> None:
         change(found, actor=actor, machines=chosen, note=note)
     else:
         given = {name: request.POST.get(name, "").strip() for name in ("text", "site", "state", "chip", "driver")}
-        query = Selection.from_json({**given, "labels": words_of(request.POST.get("labels", ""))})
+        query = Selection.from_json({**given, "labels": words(request.POST.get("labels", ""))})
         if not query:
             messages.error(request, _("Without a filter it would be every machine; set one at least."))
             return

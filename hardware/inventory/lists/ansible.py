@@ -1,16 +1,19 @@
 """Lists of machines as Ansible inventories, INI and YAML. No Django here.
 
 Groups become labels, but for ``all`` and ``ungrouped``; a group's children have its label, too. Of the variables these
-count: ``ansible_host`` (or the older ``ansible_ssh_host``), ``ansible_port``, ``site``, ``credential``, ``fingerprint``
-and the jump host in ``jump`` or in ``ansible_ssh_common_args`` (``hops``), of a host or of a group it is in, the nearer
-one first. Passwords and key files are not taken: a credential of the console is named instead. Format:
-docs.ansible.com, "How to build your inventory".
+count: ``ansible_host`` (or the older ``ansible_ssh_host``), ``ansible_port``, ``site``, ``labels``, ``credential``,
+``fingerprint``, ``bmc`` with ``bmc_credential`` and ``bmc_fingerprint``, and the jump host in ``jump`` or in
+``ansible_ssh_common_args`` (``hops``), of a host or of a group it is in. As with Ansible the group further down counts,
+and of those on a level the last by name. Passwords and key files are not taken: a credential of the console is named
+instead. Format: docs.ansible.com, "How to build your inventory".
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -18,13 +21,17 @@ from typing import Any
 
 import yaml
 
-from hardware.inventory.lists.entries import MOST, Entry, Listing, ListRefused, Problem, checked
+from hardware.inventory.lists.entries import MOST, Entry, Listing, ListRefused, Problem, checked, words
 from hardware.inventory.lists.hops import hops, ways_of
 
-_RANGE = re.compile(r"\[([0-9]+|[A-Za-z]):([0-9]+|[A-Za-z])(?::([0-9]+))?\]")
+_RANGE = re.compile(r"\[([0-9]+|[A-Za-z])?:([0-9]+|[A-Za-z])(?::([0-9]+))?\]")
+# Labels that an inventory can say by a group; the others stand in a variable.
+_GROUP = re.compile(r"[^\[\]:#\s]+")
 _PORT = re.compile(r"^(.*[^:]):([0-9]+)$")
 _SECRETS = ("pass", "private_key", "become")
 _EVERYONE = ("all", "ungrouped")
+# Variables that are fields of an entry.
+_SAID = ("site", "credential", "fingerprint", "bmc", "bmc_credential", "bmc_fingerprint")
 
 
 @dataclass
@@ -60,8 +67,9 @@ def expand(pattern: str) -> list[str]:
     return ["".join(parts) for parts in product(*choices, [pattern[end:]])]
 
 
-def _span(pattern: str, low: str, high: str, step: str | None) -> list[str]:
+def _span(pattern: str, low: str | None, high: str, step: str | None) -> list[str]:
     stride = int(step or 1)
+    low = low or "0"
     if low.isdigit() != high.isdigit() or stride < 1:
         raise ListRefused(f"{pattern} has a range that can't be counted.")
     if low.isdigit():
@@ -73,7 +81,8 @@ def _span(pattern: str, low: str, high: str, step: str | None) -> list[str]:
         width = len(low) if low.startswith("0") else 0
         made = [str(number).zfill(width) for number in names]
     else:
-        made = [chr(code) for code in range(ord(low), ord(high) + 1, stride)]
+        letters = string.ascii_letters
+        made = list(letters[letters.index(low) : letters.index(high) + 1 : stride])
     if not made:
         raise ListRefused(f"{pattern} has a range that runs backwards.")
     return made
@@ -87,7 +96,8 @@ def read_ini(text: str) -> Listing:
         line = raw.strip()
         if not line or line[0] in "#;":
             continue
-        if line.startswith("["):
+        # A line that goes on after a bracket is a host: [a:c].lab, or an IPv6 address with a port.
+        if re.match(r"\[[^\]]*(\]\s*([#;].*)?)?$", line):
             head = re.fullmatch(r"\[([^\[\]:\s]+)(?::(hosts|children|vars))?\]\s*(?:[#;].*)?", line)
             if head is None:
                 raise ListRefused(f"Line {number}: {line} is no section.")
@@ -99,10 +109,19 @@ def read_ini(text: str) -> Listing:
             continue
         if what == "vars":
             name, _, value = line.partition("=")
-            inventory.group(section).variables[name.strip()] = value.strip().strip("\"'")
+            inventory.group(section).variables[name.strip()] = _literal(value.strip())
             continue
         _host_line(inventory, section, line, number)
     return _listing(inventory)
+
+
+def _literal(text: str) -> str:
+    """The value of a line under ``:vars``: Ansible takes quotes and a comment as Python would."""
+    try:
+        said = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    return said if isinstance(said, str) else text.partition("#")[0].strip()
 
 
 def _host_line(inventory: Inventory, section: str, line: str, number: int) -> None:
@@ -130,10 +149,18 @@ def _add(inventory: Inventory, section: str, pattern: str, variables: Mapping[st
         inventory.lines.setdefault(name, number)
 
 
+class _Loader(yaml.SafeLoader):
+    """Ansible's tags ``!vault`` and ``!unsafe`` are kept as the text that they stand before."""
+
+
+for _tag in ("!vault", "!vault-encrypted", "!unsafe"):
+    _Loader.add_constructor(_tag, lambda loader, node: str(node.value))
+
+
 def read_yaml(text: str) -> Listing:
     """The machines of a YAML inventory. Raises ``ListRefused``."""
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, _Loader)  # noqa: S506: it is a safe one
     except yaml.YAMLError as wrong:
         mark = getattr(wrong, "problem_mark", None)
         where = f"Line {mark.line + 1}" if mark else "The list"
@@ -162,6 +189,9 @@ def _yaml_group(inventory: Inventory, name: str, body: Any, depth: int) -> None:
 def _mapping(value: Any, what: str) -> dict[Any, Any]:
     if value is None:
         return {}
+    if isinstance(value, str) and what.startswith(("the hosts", "the children")):
+        # As with Ansible, one name may stand alone.
+        return {value: None}
     if not isinstance(value, dict):
         raise ListRefused(f"{what[0].upper()}{what[1:]} must be a mapping.")
     return value
@@ -176,13 +206,14 @@ def _listing(inventory: Inventory) -> Listing:
     for name, group in inventory.groups.items():
         for host in group.hosts:
             member_of.setdefault(host, []).append(name)
+    depths = _depths(inventory)
     entries, problems, notes = [], [], list(inventory.notes)
     secrets: set[str] = set()
     for host, nearest in member_of.items():
         above = list(_ancestry(nearest, parents))
         variables: dict[str, Any] = {}
-        for name in [*(name for name in _EVERYONE if name in inventory.groups), *reversed(above)]:
-            variables.update(inventory.groups[name].variables if name in inventory.groups else {})
+        for name in sorted({"all", *above} & set(inventory.groups), key=lambda name: (depths[name], name)):
+            variables.update(inventory.groups[name].variables)
         for name in nearest:
             variables.update(inventory.groups[name].hosts[host])
         secrets |= {name for name in variables if any(word in str(name) for word in _SECRETS)}
@@ -208,17 +239,36 @@ def _ancestry(names: Iterable[str], parents: Mapping[str, list[str]]) -> Iterato
             waiting += parents.get(name, ())
 
 
+def _depths(inventory: Inventory) -> dict[str, int]:
+    """How far below ``all`` each group lies, by the longest way; a circle ends."""
+    depths = {name: int(name != "all") for name in inventory.groups}
+    for _ in inventory.groups:
+        before = dict(depths)
+        for name, group in inventory.groups.items():
+            for child in group.children:
+                if child in depths:
+                    depths[child] = max(depths[child], min(depths[name] + 1, len(depths)))
+        if depths == before:
+            break
+    return depths
+
+
 def _entry(name: str, variables: Mapping[str, Any], groups: list[str], line: int) -> Entry:
     host = variables.get("ansible_host") or variables.get("ansible_ssh_host") or name
     port = int(str(variables.get("ansible_port") or variables.get("ansible_ssh_port") or 22))
-    said = {key: str(variables.get(key) or "") for key in ("site", "credential", "fingerprint")}
+    said = {key: str(variables.get(key) or "") for key in _SAID}
+    more = variables.get("labels") or ""
+    groups = [*map(_label, groups), *words(more if isinstance(more, str) else " ".join(map(str, more)))]
     way = hops(variables)
     # What is said of a whole group holds for its jump hosts, too: each is reached through those before it.
     own = next((number for number, hop in enumerate(way) if hop in (name, host)), len(way))
     jump = str(variables.get("jump") or "") or (way[own - 1] if own else "")
-    return Entry(
-        name, str(host), port, said["site"], tuple(groups), said["credential"], said["fingerprint"], line, jump
-    )
+    return Entry(name, str(host), port, labels=tuple(dict.fromkeys(groups)), line=line, jump=jump, **said)
+
+
+def _label(group: str) -> str:
+    """As Ansible mends names of groups."""
+    return "_".join(words(group))
 
 
 def write_ini(entries: Iterable[Entry]) -> str:
@@ -247,7 +297,8 @@ def write_yaml(entries: Iterable[Entry]) -> str:
 
 def _said(entry: Entry, ways: Mapping[str, str]) -> list[tuple[str, str]]:
     pairs = [("ansible_host", entry.host), ("ansible_port", str(entry.port))]
-    more = (("site", entry.site), ("credential", entry.credential), ("fingerprint", entry.fingerprint))
+    more = [(key, getattr(entry, key)) for key in _SAID]
+    more.append(("labels", " ".join(label for label in entry.labels if not _groups(label))))
     way = (("jump", entry.jump), ("ansible_ssh_common_args", ways.get(entry.name, "")))
     return pairs + [(key, value) for key, value in (*more, *way) if value]
 
@@ -255,6 +306,10 @@ def _said(entry: Entry, ways: Mapping[str, str]) -> list[tuple[str, str]]:
 def _by_label(entries: Iterable[Entry]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for entry in entries:
-        for label in entry.labels:
+        for label in filter(_groups, entry.labels):
             found.setdefault(label, []).append(entry.name)
     return dict(sorted(found.items()))
+
+
+def _groups(label: str) -> bool:
+    return bool(_GROUP.fullmatch(label)) and label not in _EVERYONE

@@ -35,6 +35,9 @@ class EntrySerializer(serializers.Serializer[Any]):
     credential = serializers.CharField()
     fingerprint = serializers.CharField()
     jump = serializers.CharField()
+    bmc = serializers.CharField()
+    bmc_credential = serializers.CharField()
+    bmc_fingerprint = serializers.CharField()
 
 
 class OutcomeSerializer(serializers.Serializer[Any]):

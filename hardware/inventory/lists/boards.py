@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 
 from hardware.bmc.services import PORT, attach, read_all
+from hardware.inventory.address import place
 from hardware.inventory.lists.entries import Entry
 from hardware.inventory.models import Credential, Machine
 
@@ -24,7 +25,7 @@ def give_boards(entries: Iterable[Entry], *, actor: str) -> None:
     named = {entry.name: entry for entry in entries if entry.bmc}
     if not named:
         return
-    places = {name: _place(entry.bmc) for name, entry in named.items()}
+    places = {name: place(entry.bmc, PORT) for name, entry in named.items()}
     read = asyncio.run(read_all(places))
     logins = {one.name: one for one in Credential.objects.all()}
     for machine in Machine.objects.filter(name__in=named):
@@ -33,8 +34,3 @@ def give_boards(entries: Iterable[Entry], *, actor: str) -> None:
             machine, *places[machine.name], logins[entry.bmc_credential], actor=actor,
             fingerprint=entry.bmc_fingerprint, read=read[machine.name],
         )  # fmt: skip
-
-
-def _place(text: str) -> tuple[str, int]:
-    host, _, port = text.partition(":")
-    return host, int(port or PORT)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +14,7 @@ from django.db import IntegrityError
 
 from hardware.database import on_db
 from hardware.events import audit
+from hardware.inventory.address import placed
 from hardware.inventory.jumps import JumpRefused
 from hardware.inventory.lists import ansible, table
 from hardware.inventory.lists.boards import give_boards, missing_login
@@ -56,12 +59,17 @@ class Found:
 
 def read_list(text: str, form: str) -> Listing:
     """The machines of a list in one of ``FORMATS``. Raises ``ListRefused``."""
+    if text.lstrip().startswith("$ANSIBLE_VAULT"):
+        raise ListRefused("The list is encrypted by ansible-vault; import what ansible-vault view prints of it.")
     return FORMATS[form][0](text)
 
 
 def decoded(data: bytes) -> str:
-    """A file's text: UTF-8 with or without a mark, or what a Chinese spreadsheet writes. Raises ``ListRefused``."""
-    for encoding in ("utf-8-sig", "gb18030"):
+    """A file's text: UTF-8 with or without a mark, UTF-16 with one, or what a Chinese spreadsheet writes. Raises
+    ``ListRefused``.
+    """
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ["utf-16"] if marked else ["utf-8-sig", "gb18030"]:
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
@@ -73,10 +81,12 @@ def guess(text: str) -> str:
     """Which of ``FORMATS`` a text most likely is."""
     lines = [line for line in text.splitlines() if line.strip() and line.strip()[0] not in "#;"]
     first = lines[0].strip() if lines else ""
-    head = first.lower().replace(";", ",").replace("\t", ",").split(",")
-    if "name" in [cell.strip() for cell in head]:
+    if first.lower().startswith("sep=") or first.strip().lower() == "name":
         return "csv"
-    return "yaml" if first == "---" or first.rstrip().endswith(":") or first.startswith("{") else "ini"
+    if first == "---" or first.endswith(":") or first.startswith("{"):
+        return "yaml"
+    # A table without the column that it needs is still one, and is told so.
+    return "csv" if re.search(r"[,;\t]", first) and "=" not in first and not first.startswith("[") else "ini"
 
 
 def without_login(entries: Iterable[Entry], credential: Credential | None) -> list[Entry]:
@@ -92,9 +102,9 @@ def enroll_all(entries: Sequence[Entry], credential: Credential | None, *, actor
     not answer is not stored; the others are.
     """
     logins = {one.name: one for one in Credential.objects.all()}
-    there = set(Machine.objects.filter(name__in=[one.name for one in entries]).values_list("name", flat=True))
-    done = {name: Outcome(name, "there") for name in there}
-    for wave in waves([one for one in entries if one.name not in there]):
+    states = Machine.objects.filter(name__in=[one.name for one in entries]).values_list("name", "state")
+    done = {name: _there(name, state) for name, state in states}
+    for wave in waves([one for one in entries if one.name not in done]):
         ways = [_jump(entry) for entry in wave]
         keys = background.call(_read_keys, wave, ways) if any(ways) else asyncio.run(_keys_without_a_pool(wave))
         for entry, way, key in zip(wave, ways, keys, strict=True):
@@ -108,6 +118,12 @@ def enroll_all(entries: Sequence[Entry], credential: Credential | None, *, actor
     counts = {what: sum(1 for one in made if one.done == what) for what in ("confirmed", "added", "there", "failed")}
     audit("machines.import", "fleet", actor=actor, **counts)
     return made
+
+
+def _there(name: str, state: str) -> Outcome:
+    if state != Machine.State.RETIRED:
+        return Outcome(name, "there")
+    return Outcome(name, "there", f"{name} is retired.", "Take it into use again on its page; its history is there.")
 
 
 def _jump(entry: Entry) -> Machine | None:
@@ -158,7 +174,7 @@ def listed(machines: Iterable[Machine]) -> list[Entry]:
             one.credential.name,
             one.host_key_fingerprint,
             jump=one.jump.name if one.jump else "",
-            bmc=f"{board.host}:{board.port}" if (board := getattr(one, "bmc", None)) else "",
+            bmc=placed(board.host, board.port) if (board := getattr(one, "bmc", None)) else "",
             bmc_credential=board.credential.name if board else "",
             bmc_fingerprint=board.fingerprint if board else "",
         )

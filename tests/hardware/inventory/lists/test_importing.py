@@ -59,6 +59,24 @@ def test_each_machine_of_a_list_is_enrolled_or_says_why_not_and_a_second_time_ch
     assert AuditEvent.objects.filter(action="machines.import").count() == 2
 
 
+def test_a_list_that_names_a_retired_machine_says_so(site, sshd):
+    body = {"text": listing(sshd), "credential": "lab"}
+    site.post("/api/v1/machine-import/", body, "application/json")
+    site.post("/api/v1/machines/n2/retire/")
+    done = site.post("/api/v1/machine-import/", body, "application/json").json()["results"]
+    assert (done[1]["done"], done[1]["cause"]) == ("there", "n2 is retired.") and "use again" in done[1]["mend"]
+    assert done[0]["cause"] == "" and Machine.objects.get(name="n2").state == "retired"
+
+
+def test_a_list_that_the_vault_encrypted_is_named_as_that(site):
+    answer = site.post(
+        "/api/v1/machine-import/",
+        {"text": "$ANSIBLE_VAULT;1.1;AES256\n6231\n", "credential": "lab"},
+        "application/json",
+    )
+    assert answer.status_code == 400 and "ansible-vault" in str(answer.json())
+
+
 def test_a_list_that_names_no_credential_is_not_begun(site, sshd):
     text = f"name,host,port,credential\nn1,127.0.0.1,{sshd.endpoint.port},nobody\n"
     answer = site.post("/api/v1/machine-import/", {"text": text}, "application/json")
