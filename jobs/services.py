@@ -256,7 +256,9 @@ def check_targets(kind: Kind, machines: Sequence[Machine]) -> None:
             raise PlanRefused(
                 "machine-not-ready",
                 f"{machine.name} is {machine.get_state_display().lower()}; nothing logs in there.",
-                "Confirm its fingerprint, or take it out of the targets.",
+                "Take it into use again, or out of the targets."
+                if machine.state == Machine.State.RETIRED
+                else "Confirm its fingerprint, or take it out of the targets.",
                 "targets",
             )
 

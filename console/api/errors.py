@@ -27,7 +27,8 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         more = getattr(error, "more", {})
         return _response(body(error.code, error.cause, getattr(error, "status", 422), mend=error.mend, **more))
     if isinstance(error, SSHFailure):
-        return _response(body(error.code, str(error), 502, mend=error.mend, machine=error.machine))
+        status = getattr(error, "status", 502)
+        return _response(body(error.code, str(error), status, mend=error.mend, machine=error.machine))
     answer = exception_handler(error, context)
     if answer is None:
         return None

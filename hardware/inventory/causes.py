@@ -12,6 +12,7 @@ TEMPLATES = (
     _("%(machine)s: its jump host gives no way on: %(why)s"),
     _("%(machine)s: its jump host %(name)s refuses to pass connections on."),
     _("%(machine)s: its jump host %(name)s does not answer any more."),
+    _("%(machine)s: it is retired; nothing logs in there."),
     _("%(machine)s: its host key has not been confirmed."),
     _("%(machine)s: the host key changed from %(pinned)s to %(offered)s; nothing was sent."),
     _("%(machine)s: its private key can't be read (%(said)s)."),

@@ -186,7 +186,7 @@ def _probe(request: HttpRequest, found: Machine) -> HttpResponse:
     except SSHFailure as wrong:
         # What is wrong with the contact is stored with the machine, and its page says it. A key that nobody has
         # confirmed yet is no trouble of the machine: the page says that too.
-        if wrong.code == "ssh-host-key-not-pinned":
+        if wrong.code in ("ssh-host-key-not-pinned", "machine-retired"):
             messages.error(request, f"{causes.cause(str(wrong))} {wording.trouble_mend(wrong.code, wrong.mend)}")
     else:
         took = f"{time.monotonic() - started:.1f}"

@@ -28,6 +28,16 @@ from hardware.writing import write_once
 # The console takes some 6 ms of processor for each, a machine with NPUs a second or two to answer.
 PROBES_AT_ONCE = 50
 
+
+class MachineRetired(SSHFailure):
+    """Nobody asks a machine that was taken out of use."""
+
+    code = "machine-retired"
+    mend = "Take it into use again first."
+    # HTTP, as other refusals have it.
+    status = 409
+
+
 _IN_USE = Prepared(Machine, lambda machines, pk: machines.filter(pk=pk).exclude(state=Machine.State.RETIRED), int)
 
 
@@ -108,10 +118,11 @@ def retire(machine: Machine, *, actor: str) -> Machine:
 
 
 def restore(machine: Machine, *, actor: str) -> Machine:
-    """Take a retired machine into use again, as it was: with its key pinned, or waiting for that."""
+    """Take a retired machine into use again, as it was: with its key pinned, or waiting for a person to confirm one."""
     if machine.state != Machine.State.RETIRED:
         return machine
-    return _put(machine, Machine.State.READY if machine.host_key else Machine.State.NEW, "machine.restore", actor)
+    waits = Machine.State.BLOCKED if machine.offered_key else Machine.State.READY
+    return _put(machine, waits if machine.host_key else Machine.State.NEW, "machine.restore", actor)
 
 
 def _put(machine: Machine, state: str, action: str, actor: str) -> Machine:
@@ -124,7 +135,12 @@ def _put(machine: Machine, state: str, action: str, actor: str) -> Machine:
 
 
 async def probe(pool: Pool, machine: Machine) -> Facts:
-    """Read the machine's facts and store them. A failure is stored as the machine's trouble, then raised."""
+    """Read the machine's facts and store them. A failure is stored as the machine's trouble, then raised.
+
+    Raises ``MachineRetired`` too, which is none.
+    """
+    if machine.state == Machine.State.RETIRED:
+        raise MachineRetired(machine.name, "it is retired; nothing logs in there.")
     endpoint = await on_db(machine.endpoint)
     try:
         # Logged in first, so that the clock is not held against the time that this took.
@@ -188,7 +204,9 @@ def _store_trouble(machine: Machine, wrong: SSHFailure, state: str, offered: Hos
         }
         if offered is not None:
             values |= {"offered_key": offered.public, "offered_fingerprint": offered.fingerprint}
-        Machine.objects.filter(pk=machine.pk).update(**values)
+        # A person may have retired it while it was asked.
+        told = Machine.objects.filter(pk=machine.pk).exclude(state=Machine.State.RETIRED).update(**values)
         machine.refresh_from_db()
-        audit("machine.trouble", f"machine:{machine.name}", code=wrong.code)
-        announce("fleet", "machine", machine=machine.name, state=state, trouble=values["trouble"])
+        if told:
+            audit("machine.trouble", f"machine:{machine.name}", code=wrong.code)
+            announce("fleet", "machine", machine=machine.name, state=state, trouble=values["trouble"])

@@ -107,6 +107,10 @@ _TROUBLES = {
         gettext_lazy("No working shell"),
         gettext_lazy("Give the user a login shell that runs /bin/sh, and see that /bin/sh exists on the machine."),
     ),
+    "machine-retired": (
+        pgettext_lazy("machine", "Retired"),
+        gettext_lazy("Take it into use again first."),
+    ),
     "command-timeout": (
         gettext_lazy("A command took too long"),
         gettext_lazy("Look at the machine’s load, then try again."),

@@ -115,6 +115,7 @@ MENDS = (
     _("Launch the job by itself if it is still wanted."),
     _("Choose one that is in the depot."),
     _("Confirm its fingerprint, or take it out of the targets."),
+    _("Take it into use again, or out of the targets."),
     _("Correct the targets."),
     _("Give another version."),
     _("Look at the new plan, then run it."),

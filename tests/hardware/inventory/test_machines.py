@@ -6,7 +6,7 @@ import asyncssh
 import pytest
 
 from hardware.inventory.models import Credential, FactSnapshot, Machine
-from hardware.inventory.services import confirm, enroll, probe
+from hardware.inventory.services import MachineRetired, confirm, enroll, probe, restore, retire
 from hardware.ssh.errors import AuthenticationRefused, HostKeyChanged, HostKeyNotPinned, NoShell, Unreachable
 from hardware.ssh.hostkeys import describe
 from hardware.ssh.pool import Pool
@@ -75,3 +75,21 @@ def test_a_host_without_a_shell_says_so(sshd, machine):
         sshd.shell = shell
     machine.refresh_from_db()
     assert machine.trouble["code"] == "ssh-no-shell"
+
+
+def test_a_retired_machine_is_asked_by_nobody_and_comes_back_as_it_was(machine):
+    retire(machine, actor="ada")
+    with pytest.raises(MachineRetired, match="retired"):
+        probe_now(machine)
+    # Retired while a probe was under way that fails.
+    before = Machine.objects.get(pk=machine.pk)
+    before.state = "ready"
+    before.host_key = describe(asyncssh.generate_private_key("ssh-ed25519")).public
+    with pytest.raises(HostKeyChanged):
+        probe_now(before)
+    machine.refresh_from_db()
+    assert (machine.state, machine.trouble) == ("retired", {})
+    assert restore(machine, actor="ada").state == "ready"
+    Machine.objects.update(state="blocked", offered_key="x", offered_fingerprint="SHA256:x")
+    machine.refresh_from_db()
+    assert restore(retire(machine, actor="ada"), actor="ada").state == "blocked"
