@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from jobs.conversion.bert import BertConfig, Head
 from jobs.conversion.checkpoint import opened_checkpoint
 from jobs.conversion.commandline import Parser, carry_out, refuse_place, say, write_report
 from jobs.conversion.decoders.config import is_decoder
@@ -21,6 +20,7 @@ from jobs.conversion.decoders.mixture import FORMS
 from jobs.conversion.encoder import PreparedEncoder
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.files import sha256_of
+from jobs.conversion.heads import OF_A_TEXT
 from jobs.conversion.pickled.folder import unpickled
 from jobs.conversion.pickled.load import looks_pickled
 from jobs.conversion.profile import make_profile, read_tokenizer, write_profile
@@ -81,18 +81,19 @@ def _decoder(folder: Path, given: Namespace) -> dict[str, Any]:
 def _encoder(folder: Path, given: Namespace) -> dict[str, Any]:
     unfit = {"--precision": given.precision, "--positions": given.positions, "--experts": given.experts}
     _refuse_options("an encoder", unfit)
-    head, profile = given.head, given.profile
-    content = None
-    if profile is not None:
-        # Whatever the profile lacks is said before the work, not after it.
-        config = BertConfig.read(folder / "config.json")
-        labels = list(Head.read(head, config.hidden).labels) if head else []
-        tokenizer = read_tokenizer(folder / "tokenizer.json")
-        name = given.name or given.destination.stem
-        content = make_profile(name, labels, given.max_length, config.positions, tokenizer)
-    prepared = PreparedEncoder(folder, head=head)
-    if profile is None or content is None:
+    prepared, profile = PreparedEncoder(folder, head=given.head), given.profile
+    if profile is None:
         return _write(prepared, given)
+    # Whatever the profile lacks is said before the work, not after it.
+    config, tokenizer = prepared.config, read_tokenizer(folder / "tokenizer.json")
+    content = make_profile(
+        given.name or given.destination.stem,
+        list(prepared.task.labels) if prepared.task.name in OF_A_TEXT else [],
+        given.max_length,
+        config.longest,
+        config.inputs,
+        tokenizer,
+    )
     with TemporaryDirectory() as place:
         # Texts that both models are compared on are read by it, before there is a result.
         made = Path(place) / profile.name
@@ -147,8 +148,8 @@ def main() -> int:
     parser = Parser(prog="python -m jobs.conversion", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="model folder, a tar of it, or a file that torch saved")
     parser.add_argument("destination", type=Path, metavar="OUT.onnx")
-    encoder = parser.add_argument_group("encoders (BERT)")
-    encoder.add_argument("--head", type=Path, help="npz with weight, bias and labels of a classifier")
+    encoder = parser.add_argument_group("encoders (BERT, RoBERTa)")
+    encoder.add_argument("--head", type=Path, help="npz with weight, bias and labels of a classifier of the vectors")
     encoder.add_argument("--profile", type=Path, help="where the profile for serving is written")
     encoder.add_argument("--name", default="", help="the model's name in the profile")
     encoder.add_argument("--max-length", type=int, default=64, help="tokens that the served model reads (64)")

@@ -1,4 +1,6 @@
-"""A BERT encoder as ONNX: embeddings, layers, mean pooling over the mask, unit length, and a head if there is one.
+"""A BERT or RoBERTa encoder as ONNX: embeddings, layers, and a vector of unit length for the whole text.
+
+What a head makes of it: `heads`.
 
 Only operators of opset 13 are used, and LayerNorm and GELU are spelled out, because what is built here goes through
 `atc`: CANN 5 and 6 read opset 9 to 13, CANN 8.0 reads 11 to 15 (FACTS section 2), and LayerNormalization came with 17.
@@ -8,19 +10,15 @@ Small constants are chosen to survive float16, which is `atc`'s default precisio
 
 from __future__ import annotations
 
-import json
 import math
-import zipfile
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from jobs.conversion.decoders.fields import Fields
 from jobs.conversion.decoders.shards import Shards
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.graph import Graph
@@ -28,6 +26,9 @@ from jobs.conversion.graph import Graph
 OPSET = 13
 # The IR version of ONNX 1.8, the oldest that CANN's documents name beside opset 13.
 IR_VERSION = 7
+# model_type -> the name that a model with a head saves its encoder under.
+FAMILIES = {"bert": "bert", "roberta": "roberta", "xlm-roberta": "roberta", "camembert": "roberta"}
+DECODERS = ("llama", "qwen2", "deepseek_v2")
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 FLOAT32 = np.dtype(np.float32)
 # exp(-10000) is 0 in float32 and in float16, and -10000 itself still fits float16.
@@ -38,8 +39,13 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class BertConfig:
-    """The figures of config.json that decide the graph."""
+    """The figures of config.json that decide the graph. `filler` is the token that fills rows up.
 
+    RoBERTa's positions are those of the tokens that are none, counted from `filler` + 1 on; of BERT there is no
+    `filler`, and they are counted from 0 on.
+    """
+
+    family: str
     vocabulary: int
     hidden: int
     layers: int
@@ -48,89 +54,52 @@ class BertConfig:
     positions: int
     token_types: int
     epsilon: float
+    filler: int | None
 
     @classmethod
-    def read(cls, path: Path) -> BertConfig:
-        """Reads and checks config.json. Raises `config-missing`, `config-invalid`, `architecture-unsupported`."""
-        if not path.is_file():
+    def of(cls, fields: Fields) -> BertConfig:
+        """Reads and checks what config.json says. Raises `config-invalid`, `architecture-unsupported`."""
+        family = fields.text("model_type", "nothing at all")
+        if family not in FAMILIES:
             raise ConversionRefused(
-                "config-missing",
-                f"There is no config.json in {path.parent.name}.",
-                "Give the whole model folder: config.json, model.safetensors and tokenizer.json.",
+                "architecture-unsupported",
+                f"This converter builds {', '.join(FAMILIES)} encoders and {', '.join(DECODERS)} decoders; "
+                f"{fields.where} names {family!r}.",
+                "Export the model to ONNX where it was trained and bring the ONNX file.",
             )
-        try:
-            raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            cls._refuse_variants(raw)
-            config = cls(
-                vocabulary=int(raw["vocab_size"]),
-                hidden=int(raw["hidden_size"]),
-                layers=int(raw["num_hidden_layers"]),
-                heads=int(raw["num_attention_heads"]),
-                intermediate=int(raw["intermediate_size"]),
-                positions=int(raw["max_position_embeddings"]),
-                token_types=int(raw.get("type_vocab_size", 2)),
-                epsilon=float(raw.get("layer_norm_eps", 1e-12)),
+        fields.absent("quantization_config")
+        fields.fixed("position_embedding_type", "absolute")
+        fields.fixed("hidden_act", "gelu")
+        fields.fixed("is_decoder", False)
+        config = cls(
+            family=family,
+            vocabulary=fields.count("vocab_size"),
+            hidden=fields.count("hidden_size"),
+            layers=fields.count("num_hidden_layers"),
+            heads=fields.count("num_attention_heads"),
+            intermediate=fields.count("intermediate_size"),
+            positions=fields.count("max_position_embeddings"),
+            token_types=fields.count("type_vocab_size", 2),
+            epsilon=fields.number("layer_norm_eps", 1e-12),
+            filler=fields.count("pad_token_id", 1, least=0) if FAMILIES[family] == "roberta" else None,
+        )
+        if config.hidden % config.heads:
+            raise fields.invalid(
+                "num_attention_heads", f"{config.heads} heads do not share {config.hidden} hidden units evenly"
             )
-        except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise ConversionRefused(
-                "config-invalid",
-                f"config.json in {path.parent.name} cannot be used: {error!r}.",
-                "Take the config.json that belongs to the weights.",
-            ) from error
-        if min(config.vocabulary, config.hidden, config.layers, config.heads) < 1 or config.hidden % config.heads:
-            raise ConversionRefused(
-                "config-invalid",
-                f"config.json in {path.parent.name} asks for {config.heads} heads in {config.hidden} hidden units.",
-                "Take the config.json that belongs to the weights.",
-            )
+        if config.longest < 2:
+            raise fields.invalid("max_position_embeddings", f"{config.positions} is too small")
         return config
 
-    @staticmethod
-    def _refuse_variants(raw: dict[str, Any]) -> None:
-        wanted = (
-            ("model_type", "bert", "bert"),
-            ("position_embedding_type", "absolute", "absolute"),
-            ("hidden_act", "gelu", "gelu"),
-        )
-        for key, expected, default in wanted:
-            if raw.get(key, default) != expected or (key == "model_type" and key not in raw):
-                raise ConversionRefused(
-                    "architecture-unsupported",
-                    f"This converter builds BERT encoders; config.json says {key} = {raw.get(key)!r}.",
-                    "Export the model to ONNX where it was trained and bring the ONNX file.",
-                )
+    @property
+    def longest(self) -> int:
+        """How many tokens the model reads at most."""
+        return self.positions - (0 if self.filler is None else self.filler + 1)
 
-
-@dataclass(frozen=True)
-class Head:
-    """A dense layer on the sentence vector: `weight` [labels, hidden], `bias` [labels], both float32."""
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    labels: tuple[str, ...]
-
-    @classmethod
-    def read(cls, path: Path, hidden: int) -> Head:
-        """Reads an npz with `weight`, `bias` and `labels`. Raises `head-invalid` or what `read_start` refuses."""
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                weight = stored["weight"].astype(np.float32)
-                bias = stored["bias"].astype(np.float32)
-                labels = tuple(str(label) for label in stored["labels"])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ConversionRefused(
-                "head-invalid",
-                f"The head {path.name} cannot be read: {error}.",
-                "Give an npz with weight [labels, hidden], bias [labels] and labels, without pickled objects.",
-            ) from error
-        if weight.ndim != 2 or weight.shape[1] != hidden or not bias.shape == (len(labels),) == weight.shape[:1]:
-            raise ConversionRefused(
-                "head-invalid",
-                f"The head {path.name} does not fit: weight {list(weight.shape)}, bias {list(bias.shape)}, "
-                f"{len(labels)} labels, for {hidden} hidden units.",
-                "Train the head on this encoder's vectors.",
-            )
-        return cls(weight, bias, labels)
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Of RoBERTa no `token_type_ids`: it has one type."""
+        return INPUTS if self.filler is None else INPUTS[:2]
 
 
 class BertBuilder:
@@ -141,22 +110,21 @@ class BertBuilder:
         self.weights = weights
         self.config = config
         # BertModel saves bare names, BertForX saves the same under "bert.".
-        self.prefix = "bert." if "bert.embeddings.word_embeddings.weight" in weights else ""
+        prefix = f"{FAMILIES[config.family]}."
+        self.prefix = prefix if f"{prefix}embeddings.word_embeddings.weight" in weights else ""
 
-    def sentence_vector(self, layer_done: Any) -> str:
-        """[batch, hidden] vectors of unit length; `layer_done(index)` is called after each layer."""
+    def encode(self, layer_done: Callable[[int], None]) -> str:
+        """[batch, sequence, hidden]; `layer_done(index)` is called after each layer."""
         hidden = self._embeddings()
         mask = self._attention_bias()
         for index in range(self.config.layers):
             hidden = self._layer(f"encoder.layer.{index}", hidden, mask)
             layer_done(index)
-        return self._pool(hidden)
+        return hidden
 
-    def classify(self, vector: str, head: Head) -> str:
-        """[batch, labels] logits."""
-        weight = self.graph.weight("head.weight", head.weight.T)
-        bias = self.graph.weight("head.bias", head.bias)
-        return self.graph.add("Add", [self.graph.add("MatMul", [vector, weight], "head/matmul"), bias], "logits")
+    def first_token(self, hidden: str) -> str:
+        """[batch, hidden] of the token that stands before every text."""
+        return self.graph.add("Gather", [hidden, self.graph.constant(0, np.int64)], "pool/first", axis=1)
 
     def _embeddings(self) -> str:
         graph, config = self.graph, self.config
@@ -164,13 +132,26 @@ class BertBuilder:
         positions = self._table("embeddings.position_embeddings.weight", config.positions)
         types = self._table("embeddings.token_type_embeddings.weight", config.token_types)
         word = graph.add("Gather", [words, "input_ids"], "embeddings/word", axis=0)
-        token_type = graph.add("Gather", [types, "token_type_ids"], "embeddings/type", axis=0)
-        shape = graph.add("Shape", ["input_ids"], "embeddings/shape")
-        zero, one, two = (graph.constant([value], np.int64) for value in (0, 1, 2))
-        length = graph.add("Slice", [shape, one, two, zero], "embeddings/length")
-        position = graph.add("Slice", [positions, zero, length, zero], "embeddings/position")
+        if config.filler is None:
+            token_type = graph.add("Gather", [types, "token_type_ids"], "embeddings/type", axis=0)
+            shape = graph.add("Shape", ["input_ids"], "embeddings/shape")
+            zero, one, two = (graph.constant([value], np.int64) for value in (0, 1, 2))
+            length = graph.add("Slice", [shape, one, two, zero], "embeddings/length")
+            position = graph.add("Slice", [positions, zero, length, zero], "embeddings/position")
+        else:
+            token_type = graph.add("Gather", [types, graph.constant(0, np.int64)], "embeddings/type", axis=0)
+            position = graph.add("Gather", [positions, self._counted(config.filler)], "embeddings/position", axis=0)
         both = graph.add("Add", [word, token_type], "embeddings/word_and_type")
         return self._norm("embeddings.LayerNorm", graph.add("Add", [both, position], "embeddings/sum"))
+
+    def _counted(self, filler: int) -> str:
+        """The tokens' positions, `filler`'s own for what fills a row up."""
+        graph = self.graph
+        empty = graph.add("Equal", ["input_ids", graph.constant(filler, np.int64)], "positions/empty")
+        full = graph.add("Cast", [graph.add("Not", [empty], "positions/full")], "positions/one", to=TensorProto.INT64)
+        count = graph.add("CumSum", [full, graph.constant(1, np.int64)], "positions/count")
+        count = graph.add("Mul", [count, full], "positions/counted")
+        return graph.add("Add", [count, graph.constant(filler, np.int64)], "positions")
 
     def _attention_bias(self) -> str:
         graph = self.graph
@@ -232,7 +213,15 @@ class BertBuilder:
         modern, old = (f"{name}.{ending}" for ending in endings)
         return old if self.prefix + old in self.weights else modern
 
-    def _pool(self, hidden: str) -> str:
+    def sentence_vector(self, hidden: str, pooling: str) -> str:
+        """[batch, hidden] of unit length: of the first token (`cls`), or the mean of all (`mean`)."""
+        graph = self.graph
+        vector = self.first_token(hidden) if pooling == "cls" else self._mean(hidden)
+        norm = graph.add("ReduceL2", [vector], "pool/norm", axes=[1], keepdims=1)
+        norm = graph.add("Max", [norm, graph.constant(TINY)], "pool/safe_norm")
+        return graph.add("Div", [vector, norm], "embedding")
+
+    def _mean(self, hidden: str) -> str:
         graph = self.graph
         words = graph.constant([1], np.int64)
         mask = graph.add("Cast", ["attention_mask"], "pool/mask", to=TensorProto.FLOAT)
@@ -242,18 +231,25 @@ class BertBuilder:
         count = graph.add("ReduceSum", [column, words], "pool/count", keepdims=0)
         # At least one: a row that only fills a batch has no word at all.
         count = graph.add("Max", [count, graph.constant(1.0)], "pool/at_least_one")
-        mean = graph.add("Div", [total, count], "pool/mean")
-        norm = graph.add("ReduceL2", [mean], "pool/norm", axes=[1], keepdims=1)
-        norm = graph.add("Max", [norm, graph.constant(TINY)], "pool/safe_norm")
-        return graph.add("Div", [mean, norm], "embedding")
+        return graph.add("Div", [total, count], "pool/mean")
 
-    def _dense(self, name: str, values: str, inputs: int, outputs: int) -> str:
-        key = f"{name}.weight"
-        blocks = self.weights.blocks(self.prefix + key, (outputs, inputs), FLOAT32, transposed=True)
+    def dense(
+        self, name: str, values: str, inputs: int, outputs: int, output: str = "", *, inside: bool = False
+    ) -> str:
+        """[..., inputs] -> [..., outputs] by the weight and bias of that name.
+
+        They lie beside the encoder's weights or (`inside`) among them.
+        """
+        prefix, key = self.prefix if inside else "", f"{name}.weight"
+        blocks = self.weights.blocks(prefix + key, (outputs, inputs), FLOAT32, transposed=True)
         matrix = self.graph.streamed_weight(key, FLOAT32, (inputs, outputs), blocks)
         product = self.graph.add("MatMul", [values, matrix], f"{name}/matmul")
-        bias = self._weight(f"{name}.bias", f"{name}.bias", (outputs,))
-        return self.graph.add("Add", [product, bias], f"{name}/output")
+        blocks = self.weights.blocks(f"{prefix}{name}.bias", (outputs,), FLOAT32)
+        bias = self.graph.streamed_weight(f"{name}.bias", FLOAT32, (outputs,), blocks)
+        return self.graph.add("Add", [product, bias], output or f"{name}/output")
+
+    def _dense(self, name: str, values: str, inputs: int, outputs: int) -> str:
+        return self.dense(name, values, inputs, outputs, inside=True)
 
     def _table(self, name: str, rows: int) -> str:
         return self._weight(name, name, (rows, self.config.hidden))
@@ -264,6 +260,7 @@ class BertBuilder:
         return self.graph.streamed_weight(name, FLOAT32, shape, blocks)
 
 
-def model_inputs() -> list[onnx.ValueInfoProto]:
-    """The three int64 inputs, [batch, sequence]."""
-    return [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in INPUTS]
+def model_inputs(config: BertConfig) -> list[onnx.ValueInfoProto]:
+    """The int64 inputs, [batch, sequence]."""
+    shape = ["batch", "sequence"]
+    return [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in config.inputs]

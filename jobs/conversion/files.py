@@ -60,6 +60,14 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def refuse_no_file(destination: Path) -> None:
+    """Refuses (`not-writable`) to put a file in the place of a folder or, as root could, of /dev/null."""
+    if destination.exists() and not destination.is_file():
+        raise ConversionRefused(
+            "not-writable", f"{destination} is no file, and nothing is put in its place.", "Name another output."
+        )
+
+
 @contextmanager
 def replacing(destination: Path) -> Iterator[Path]:
     """Gives a `.part` path beside `destination` and renames it when the block ends well; leaves nothing otherwise.
@@ -67,6 +75,7 @@ def replacing(destination: Path) -> Iterator[Path]:
     An OSError inside the block (no folder, no space, no right) becomes `not-writable`.
     """
     part = destination.with_name(destination.name + ".part")
+    refuse_no_file(destination)
     try:
         yield part
         part.replace(destination)

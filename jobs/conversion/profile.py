@@ -8,7 +8,6 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from jobs.conversion.bert import INPUTS
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.files import read_start, replacing
 
@@ -32,13 +31,13 @@ def read_tokenizer(path: Path) -> dict[str, Any]:
 
 
 def make_profile(
-    name: str, labels: list[str], max_length: int, positions: int, tokenizer: dict[str, Any]
+    name: str, labels: list[str], max_length: int, positions: int, inputs: tuple[str, ...], tokenizer: dict[str, Any]
 ) -> dict[str, Any]:
     """The profile of a classifier. `positions` is how many tokens the model can read at most."""
     if not labels:
         raise ConversionRefused(
             "profile-needs-head",
-            "A profile needs the labels that the model answers with, and there is no head.",
+            "A profile needs the labels that the model gives a text, and there is no head.",
             "Give --head as well, or leave --profile out.",
         )
     if not 2 <= max_length <= positions:
@@ -53,7 +52,7 @@ def make_profile(
         "name": name,
         "labels": labels,
         "max_length": max_length,
-        "inputs": list(INPUTS),
+        "inputs": list(inputs),
         "tokenizer": tokenizer,
     }
 

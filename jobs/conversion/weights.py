@@ -8,6 +8,7 @@ Format: https://github.com/huggingface/safetensors (README, "Format").
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,19 +73,18 @@ class SafetensorsFile:
             stream.seek(8)
             raw = stream.read(length)
         try:
-            header = json.loads(raw)
+            header = json.loads(raw, object_pairs_hook=self._object)
             entries = {
                 name: TensorEntry(
                     name,
                     str(value["dtype"]),
-                    tuple(int(size) for size in value["shape"]),
-                    8 + length + int(value["data_offsets"][0]),
-                    8 + length + int(value["data_offsets"][1]),
+                    tuple(_sizes(value["shape"])),
+                    *(8 + length + at for at in _sizes(value["data_offsets"], 2)),
                 )
                 for name, value in header.items()
                 if name != "__metadata__"
             }
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConversionRefused(
                 "not-safetensors",
                 f"{self.path.name} is no safetensors file: its header cannot be read.",
@@ -92,20 +92,42 @@ class SafetensorsFile:
             ) from error
         for entry in entries.values():
             self._check(entry)
+        self._check_places(list(entries.values()), 8 + length)
         return entries
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """A JSON object in which no name stands twice, as the format has it: which of the two would be meant?"""
+        read: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in read:
+                raise self._contradiction(f"its header has {name} twice")
+            read[name] = value
+        return read
 
     def _check(self, entry: TensorEntry) -> None:
         if entry.end > self.size:
             raise self._truncated(entry.end)
         known = TYPES.get(entry.type)
-        elements = int(np.prod(entry.shape, dtype=np.int64))
-        if known is not None and elements * known.itemsize != entry.end - entry.start:
-            raise ConversionRefused(
-                "not-safetensors",
-                f"{self.path.name} contradicts itself: {entry.name} has {entry.end - entry.start} bytes for shape "
-                f"{list(entry.shape)} of {entry.type}.",
-                "Export the file again.",
+        if known is not None and math.prod(entry.shape) * known.itemsize != entry.end - entry.start:
+            raise self._contradiction(
+                f"{entry.name} has {entry.end - entry.start} bytes for shape {list(entry.shape)} of {entry.type}"
             )
+
+    def _check_places(self, entries: list[TensorEntry], begin: int) -> None:
+        """The format has the tensors lie one after the other, to the end of the file."""
+        last, end = "the header", begin
+        for entry in sorted(entries, key=lambda one: (one.start, one.end)):
+            if entry.start != end:
+                how = f"{entry.name} and {last} overlap" if entry.start < end else f"{entry.name} follows on a gap"
+                raise self._contradiction(how)
+            last, end = entry.name, entry.end
+        if end != self.size:
+            raise self._contradiction(f"{self.size - end} bytes at its end belong to no tensor")
+
+    def _contradiction(self, how: str) -> ConversionRefused:
+        return ConversionRefused(
+            "not-safetensors", f"{self.path.name} contradicts itself: {how}.", "Copy or export the file again."
+        )
 
     def _truncated(self, expected: int) -> ConversionRefused:
         return ConversionRefused(
@@ -152,3 +174,12 @@ class SafetensorsFile:
                 "Check that the weights and config.json belong together.",
             )
         return entry
+
+
+def _sizes(values: Any, count: int | None = None) -> list[int]:
+    """Whole numbers from 0 on. Raises ValueError for anything else, or another number of them than `count`."""
+    if not isinstance(values, list) or not all(type(value) is int and value >= 0 for value in values):
+        raise ValueError(values)
+    if count is not None and len(values) != count:
+        raise ValueError(values)
+    return values

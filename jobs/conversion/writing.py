@@ -17,7 +17,7 @@ import onnx
 from jobs.conversion.bert import IR_VERSION, OPSET
 from jobs.conversion.checkpoint import HEADROOM
 from jobs.conversion.errors import ConversionRefused
-from jobs.conversion.files import sha256_of
+from jobs.conversion.files import refuse_no_file, sha256_of
 from jobs.conversion.graph import WeightStore
 
 Progress = Callable[[float, str], None]
@@ -133,7 +133,11 @@ def refuse_overwriting(sources: list[Path], destination: Path) -> Path:
 
 @contextmanager
 def workplace(destination: Path, size: int) -> Iterator[Path]:
-    """A folder beside the destination that is gone afterwards; refuses `not-writable` when there is no room."""
+    """A folder beside the destination that is gone afterwards.
+
+    Refuses `not-writable` when the destination is no file or there is no room for `size` bytes.
+    """
+    refuse_no_file(destination)
     folder = destination.resolve().parent
     try:
         free = shutil.disk_usage(folder).free

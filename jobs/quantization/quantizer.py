@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from jobs.conversion.checks import inspect, opset_of
-from jobs.conversion.files import sha256_of
+from jobs.conversion.files import refuse_no_file, sha256_of
 from jobs.conversion.skeleton import read_skeleton
 from jobs.quantization.blocks import SIZES, BlockKernel
 from jobs.quantization.budget import Found, Search, refuse_nonsense
@@ -135,6 +135,7 @@ class Quantization:
 
     def _refuse_overwriting(self, model: onnx.ModelProto, *others: Path | None) -> None:
         self.files = self.origin.files(model)
+        refuse_no_file(self.destination)
         targets = (self.destination, _beside(self.destination))
         for path in (*self.files, *(other for other in others if other)):
             if any(path.resolve() == target.resolve() or _same(path, target) for target in targets):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.conversion.index import read_index
 from jobs.conversion.weights import SafetensorsFile, TensorEntry
 from jobs.sharding.errors import ShardingRefused
 
@@ -54,18 +55,7 @@ def _listed(folder: Path) -> list[Path]:
                 "file-missing", f"{folder} has no safetensors file.", "Give the folder with model.safetensors."
             )
         return files
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ShardingRefused(
-            "config-invalid", f"{index.name} cannot be read as an index of weights.", "Copy the model again."
-        ) from error
-    outside = [name for name in names if not isinstance(name, str) or Path(name).name != name]
-    if outside:
-        raise ShardingRefused(
-            "config-invalid", f"{index.name} names {outside[0]!r}, which is no file beside it.", "Copy the model again."
-        )
-    return [folder / name for name in names]
+    return [folder / name for name in sorted(set(read_index(index).values()))]
 
 
 def _config(path: Path) -> dict[str, Any] | None:

@@ -62,6 +62,13 @@ TOGETHER = {
     "77 must be a mapping.": tuple(
         f"The {what} must be a mapping." for what in ("group a", "hosts of a", "host n1", "vars of a", "children of a")
     ),
+    "7 in 7 7.": (
+        "model.safetensors.index.json in m is no JSON.",
+        "model.safetensors.index.json in m has no weight_map of weights and the files that they are in.",
+        "model.safetensors.index.json in m names '../x', which is no file beside it.",
+    ),
+    "has no weight_map of weights and the files that they are in": (),
+    "names 7, which is no file beside it": (),
     "7 is no JSON object.": ("config.json in m is no JSON object.",),
     "7: 7: 7.": ("config.json in m: head_dim: 3 units cannot be turned in pairs.",),
     "7 asks for 7, which this converter does not build.": (

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from jobs.conversion.decoders.parts import Parts
 from jobs.conversion.decoders.rope import Rope
 
-NAMES = ("cosine", "sine")
+FUNCTIONS = {"cosine": np.cos, "sine": np.sin}
 
 
 def add_angles(parts: Parts, rope: Rope, positions: int) -> tuple[str, str]:
@@ -21,9 +21,11 @@ def add_angles(parts: Parts, rope: Rope, positions: int) -> tuple[str, str]:
         return _stretching(parts, rope)
     graph = parts.graph
     angles = []
-    for name, table in zip(NAMES, rope.tables(positions), strict=True):
+    shape = (1, positions, rope.size // 2)
+    for name, function in FUNCTIONS.items():
         # Three axes: a matrix that Gather reads is an embedding to a quantizer, and an angle bears no eight bits.
-        stored = graph.weight(f"rotary.{name}", table.astype(parts.precision)[None])
+        blocks = (block.astype(parts.precision) for block in rope.table(function, positions))
+        stored = parts.stored(f"rotary.{name}", shape, blocks)
         rows = graph.add("Gather", [stored, "position_ids"], f"rotary/{name}/rows", axis=1)
         angles.append(graph.add("Transpose", [rows], f"rotary/{name}", perm=[1, 0, 2, 3]))
     return angles[0], angles[1]
@@ -51,6 +53,6 @@ def _stretching(parts: Parts, rope: Rope) -> tuple[str, str]:
     turns = graph.add("Mul", [column, frequencies], "rotary/turns")
     cosine, sine = (
         parts.cast(graph.add(operator, [turns], f"rotary/{name}/float"), f"rotary/{name}", parts.type)
-        for operator, name in zip(("Cos", "Sin"), NAMES, strict=True)
+        for operator, name in zip(("Cos", "Sin"), FUNCTIONS, strict=True)
     )
     return cosine, sine

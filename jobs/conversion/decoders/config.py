@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.conversion.bert import DECODERS
 from jobs.conversion.decoders.deepseek import Experts, LatentAttention, read_attention, read_experts
 from jobs.conversion.decoders.fields import Fields
 from jobs.conversion.decoders.rope import Rope
 from jobs.conversion.errors import ConversionRefused
 
 # model_type -> the class name that config.json gives the whole model under.
-ARCHITECTURES = {
-    "llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "deepseek_v2": "DeepseekV2ForCausalLM",
-}  # fmt: skip
+ARCHITECTURES = dict(zip(DECODERS, ("LlamaForCausalLM", "Qwen2ForCausalLM", "DeepseekV2ForCausalLM"), strict=True))
 
 
 @dataclass(frozen=True)

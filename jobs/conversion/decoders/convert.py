@@ -168,5 +168,5 @@ def _tally(weights: Shards, config: DecoderConfig, precision: str, positions: in
             f"config.json says that the embedding is the head as well (tie_word_embeddings), and {HEAD} is another.",
             "Take the config.json that belongs to the weights.",
         )
-    weights.refuse_unused(DERIVED)
+    weights.refuse_unused(lambda name: name.endswith(DERIVED))
     return tally.bytes

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from jobs.conversion.errors import ConversionRefused
 
 MISSING = object()
+SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 class Fields:
@@ -17,7 +19,7 @@ class Fields:
 
     def __init__(self, values: dict[str, Any], where: str) -> None:
         self._values = values
-        self._where = where
+        self.where = where
 
     @classmethod
     def of(cls, path: Path) -> Fields:
@@ -53,12 +55,14 @@ class Fields:
         return value
 
     def number(self, key: str, default: Any = MISSING, least: float | None = None) -> float:
-        """A finite number above 0, or one from `least` on."""
+        """A number above 0 (or one from `least` on) that float32 holds."""
         value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise self.invalid(key, f"{value!r} is no number")
         if value <= 0 if least is None else value < least:
             raise self.invalid(key, f"{value!r} is too small")
+        if not (value == 0 or SMALLEST <= value <= LARGEST):
+            raise self.invalid(key, "it is beyond what float32 holds")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
@@ -82,6 +86,10 @@ class Fields:
             raise self.invalid(key, f"{value!r} is no list of texts")
         return value
 
+    def asked(self, prefix: str) -> list[str]:
+        """The names of the flags with that prefix that are true."""
+        return [key for key in self._values if key.startswith(prefix) and self._values[key] is True]
+
     def inner(self, key: str) -> Fields | None:
         """An object within, or None when absent."""
         value = self._values.get(key)
@@ -89,7 +97,7 @@ class Fields:
             return None
         if not isinstance(value, dict):
             raise self.invalid(key, f"{value!r} is no object")
-        return Fields(value, f"{key} in {self._where}")
+        return Fields(value, f"{key} in {self.where}")
 
     def fixed(self, key: str, *allowed: Any) -> None:
         """Refuses any value but `allowed`; absent is the first of them."""
@@ -105,14 +113,14 @@ class Fields:
     def invalid(self, key: str, why: str) -> ConversionRefused:
         """The refusal of a value that makes no sense."""
         return ConversionRefused(
-            "config-invalid", f"{self._where}: {key}: {why}.", "Take the config.json that belongs to the weights."
+            "config-invalid", f"{self.where}: {key}: {why}.", "Take the config.json that belongs to the weights."
         )
 
     def unsupported(self, code: str, what: str) -> ConversionRefused:
         """The refusal of a value that makes sense and is not built."""
         return ConversionRefused(
             code,
-            f"{self._where} asks for {what}, which this converter does not build.",
+            f"{self.where} asks for {what}, which this converter does not build.",
             "Export the model to ONNX where it was trained, or serve the safetensors with vLLM-Ascend or MindIE.",
         )
 

@@ -7,6 +7,7 @@ from the model's own `rope_scaling` fields; dynamic NTK as transformers has it. 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from jobs.conversion.decoders.fields import Fields
 
+# Positions a block: 2 MiB for heads of 128 units.
+ROWS = 8192
 KINDS = ("default", "linear", "dynamic", "llama3", "yarn")
 
 
@@ -46,6 +49,8 @@ class Rope:
         """
         given = config.inner("rope_parameters") or config.inner("rope_scaling")
         theta = (given or config).number("rope_theta", config.number("rope_theta", 10000.0))
+        if theta <= 1:
+            raise config.invalid("rope_theta", f"{theta} is not above 1")
         if given is None:
             return cls("default", theta, size)
         kind = given.text("rope_type", given.text("type", "default"))
@@ -103,10 +108,15 @@ class Rope:
             plain = self._yarn(plain)
         return plain.astype(np.float32)
 
-    def tables(self, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Cosine and sine, each [positions, size / 2]; the angle is rounded to float32, as the models were trained."""
-        angles = np.arange(positions, dtype=np.float32)[:, None] * self.frequencies()
-        return np.cos(angles) * np.float32(self.amplitude), np.sin(angles) * np.float32(self.amplitude)
+    def table(self, function: np.ufunc, positions: int) -> Iterator[NDArray[np.float32]]:
+        """`np.cos` or `np.sin` of the angles, [positions, size / 2], in blocks of rows.
+
+        The angle is rounded to float32, as the models were trained.
+        """
+        frequencies = self.frequencies()
+        for start in range(0, positions, ROWS):
+            angles = np.arange(start, min(start + ROWS, positions), dtype=np.float32)[:, None] * frequencies
+            yield function(angles) * np.float32(self.amplitude)
 
     def _llama3(self, plain: NDArray[np.float64]) -> NDArray[np.float64]:
         # Turns within the trained context: many are kept, few are stretched, between them it goes over smoothly.

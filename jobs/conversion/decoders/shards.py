@@ -6,11 +6,10 @@ gigabytes needs the memory of one block.
 
 from __future__ import annotations
 
-import json
 import math
 import mmap
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from jobs.conversion.decoders.packed import experts_in
 from jobs.conversion.errors import ConversionRefused
+from jobs.conversion.index import read_index
 from jobs.conversion.weights import TYPES, SafetensorsFile, TensorEntry
 
 INDEX = "model.safetensors.index.json"
@@ -126,9 +126,17 @@ class Shards:
         )
         return all(np.array_equal(left, right) for left, right in pairs)
 
-    def refuse_unused(self, ignored: tuple[str, ...]) -> None:
-        """Refuses weights that nothing asked for, but names that end with one of `ignored`: `tensor-unexpected`."""
-        left = sorted(name for name in self._where if name not in self.used and not name.endswith(ignored))
+    def rows(self, name: str) -> int:
+        """How many rows a matrix has. Raises `tensor-missing`, `tensor-shape`."""
+        if name in self._where and len(shape := self._files[self._where[name]].entry(name).shape) == 2:
+            return shape[0]
+        # Neither a name that is not there nor another number of axes fits this.
+        self._place(name, (0, 0))
+        raise AssertionError(name)
+
+    def refuse_unused(self, ignored: Callable[[str], bool]) -> None:
+        """Refuses weights that nothing asked for, but those that are `ignored` by name: `tensor-unexpected`."""
+        left = sorted(name for name in self._where if name not in self.used and not ignored(name))
         if left:
             raise ConversionRefused(
                 "tensor-unexpected",
@@ -165,16 +173,4 @@ class Shards:
                 f"There is neither {SINGLE} nor {INDEX} in {self.folder.name}.",
                 "Give the whole model folder, with safetensors or with pytorch_model.bin.",
             )
-        try:
-            placed = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-            if not placed or not all(isinstance(file, str) for file in placed.values()):
-                raise TypeError("weight_map")
-            if any(PurePosixPath(file).name != file or "\\" in file for file in placed.values()):
-                raise ValueError("a shard lies outside the folder")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ConversionRefused(
-                "index-invalid",
-                f"{INDEX} in {self.folder.name} cannot be used: {error!r}.",
-                "Copy the folder again, all files of it.",
-            ) from error
-        return dict(placed)
+        return read_index(path)

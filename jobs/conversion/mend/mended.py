@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ from jobs.conversion.mend.shapes import TensorShape, shape_report
 from jobs.conversion.mend.trial import Trial, compare
 from jobs.conversion.mend.version import converted
 from jobs.conversion.skeleton import extent_of, nodes_of, point_at, read_skeleton, tensors_of
+from jobs.conversion.writing import workplace
 
 # Open shapes in a brief report; a large model has thousands of tensors.
 SHOWN = 50
@@ -83,22 +82,16 @@ def mend(
     narrowed = narrow(model, source) if wish.int32 else 0
     progress(0.4, f"{fixed} sizes fixed, {folded} nodes folded, {narrowed} constants in int32")
     shapes = shape_report(model)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".mend-", dir=destination.parent) as folder:
-            written = Path(folder) / destination.name
-            _write(model, source, written)
-            progress(0.7, "written; trying both models")
-            trial = compare(source, written, before, wish.fix_shape)
-            beside = written.with_name(data.name)
-            if beside.exists():
-                beside.replace(data)
-            written.replace(destination)
-    except OSError as error:
-        raise ConversionRefused(
-            "not-writable",
-            f"{destination} cannot be written: {error.strerror or error}.",
-            "Check the folder, its rights and the free space.",
-        ) from error
+    size = sum(extent.length for tensor in tensors_of(model) if (extent := extent_of(tensor, source)) is not None)
+    with workplace(destination, size + model.ByteSize()) as folder:
+        written = folder / destination.name
+        _write(model, source, written, inline=size + model.ByteSize() <= INLINE_LIMIT)
+        progress(0.7, "written; trying both models")
+        trial = compare(source, written, before, wish.fix_shape)
+        beside = written.with_name(data.name)
+        if beside.exists():
+            beside.replace(data)
+        written.replace(destination)
     progress(1.0, trial.told or f"the same in {trial.runs} runs (largest difference {trial.difference:.1e})")
     after = inspected(read_skeleton(destination), destination)
     still = sum(1 for one in shapes if one.open)
@@ -113,17 +106,8 @@ def _drop_unused_domains(model: onnx.ModelProto) -> None:
     model.opset_import.extend(kept)
 
 
-def _write(model: onnx.ModelProto, source: Path, destination: Path) -> None:
+def _write(model: onnx.ModelProto, source: Path, destination: Path, *, inline: bool) -> None:
     """The model with its weights, in it or beside it; block by block in the second case."""
-    size = sum(extent.length for tensor in tensors_of(model) if (extent := extent_of(tensor, source)) is not None)
-    free = shutil.disk_usage(destination.parent).free
-    if size > free:
-        raise ConversionRefused(
-            "not-writable",
-            f"{destination.name} needs {size:,} bytes and {free:,} are free.",
-            "Free space on that file system.",
-        )
-    inline = size + model.ByteSize() <= INLINE_LIMIT
     location = f"{destination.name}.data"
     stream = None if inline else destination.with_name(location).open("wb")
     try:

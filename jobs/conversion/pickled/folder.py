@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from jobs.conversion.decoders.shards import INDEX, SINGLE
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.files import read_start
+from jobs.conversion.index import read_index
 from jobs.conversion.pickled.load import Loaded, legacy, require_zip, to_safetensors
 from jobs.conversion.weights import SafetensorsFile
 from jobs.conversion.writing import Progress, refuse_overwriting
@@ -57,9 +58,12 @@ def unpickled(
         ) from error
     with place as name:
         made = Path(name)
-        for path in folder.glob("*.json"):
+        # config.json and the tokenizer, and how sentence-transformers make a vector (1_Pooling/config.json).
+        for path in (*folder.glob("*.json"), *folder.glob("*/config.json")):
             if path.name not in (PICKLED_INDEX, INDEX) and path.is_file():
-                (made / path.name).symlink_to(path.resolve())
+                link = made / path.relative_to(folder)
+                link.parent.mkdir(exist_ok=True)
+                link.symlink_to(path.resolve())
         loaded = _load(files, made, tell)
         yield made, {"pickled": [asdict(one) for one in loaded]}
 
@@ -104,16 +108,7 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _indexed(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        if not names or any(PurePosixPath(name).name != name or "\\" in name for name in names):
-            raise ValueError("a shard lies outside the folder")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ConversionRefused(
-            "index-invalid",
-            f"{index.name} in {index.parent.name} cannot be used: {error!r}.",
-            "Copy the folder again, all files of it.",
-        ) from error
+    names = sorted(set(read_index(index).values()))
     for name in names:
         read_start(index.parent / name)
     return [index.parent / name for name in names]

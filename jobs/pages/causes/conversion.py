@@ -16,6 +16,7 @@ TEMPLATES = (
     _("The output would overwrite what is read."),
     _("%(file)s would overwrite its input."),
     _("Name another output."),
+    _("%(path)s is no file, and nothing is put in its place."),
     _("The report would overwrite %(file)s."),
     _("Name another file for it."),
     _("The report cannot be written to %(file)s."),

@@ -23,8 +23,6 @@ TEMPLATES = (
     _("Give 1 to %(most)s."),
     _("%(folder)s has no safetensors file."),
     _("Give the folder with model.safetensors."),
-    _("%(index)s names %(file)s, which is no file beside it."),
-    _("%(index)s cannot be read as an index of weights."),
     _("%(file)s is no JSON: %(said)s."),
     _("Copy the model again."),
     _("%(tensor)s is in %(one)s and in %(other)s."),

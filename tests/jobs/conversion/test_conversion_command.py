@@ -47,7 +47,7 @@ def test_a_tar_becomes_a_model_and_its_profile_and_the_last_line_is_the_report(c
     lines = done.stdout.splitlines()
     report = json.loads(lines[-1])
     assert len(lines) > 3 and all(line.startswith("[") for line in lines[:-1])
-    assert report["output"] == "logits" and report["bytes"] == out.stat().st_size
+    assert report["outputs"] == ["logits"] and report["bytes"] == out.stat().st_size
     onnx.checker.check_model(str(out))
     content = json.loads(profile.read_text())
     assert (content["schema"], content["task"], content["name"], content["max_length"]) == (1, "classify", "bank", 64)

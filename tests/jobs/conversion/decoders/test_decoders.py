@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +189,33 @@ def test_a_shard_that_is_missing_cut_off_or_outside_the_folder_is_named(tmp_path
     assert refused(folder).code == "index-invalid"
     index.unlink()
     assert refused(folder).code == "file-missing"
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"rope_theta": 1.0, "rope_scaling": {"type": "yarn", "factor": 2.0}}, "rope_theta: 1.0 is not above 1"),
+        ({"rope_theta": 10**400}, "rope_theta: it is beyond what float32 holds"),
+        ({"rope_scaling": {"type": "linear", "factor": 1e-300}}, "factor: it is beyond what float32 holds"),
+        # Nothing of that table was made before it was known that there is no room for it.
+        ({"max_position_embeddings": 10**12}, "bytes and the disk of"),
+    ],
+)
+def test_a_figure_that_makes_no_sense_is_named_and_costs_neither_memory_nor_disk(tmp_path: Path, field, said: str):
+    folder = save(tmp_path / "model", LLAMA | field, weights_of(LLAMA))
+    with pytest.raises(ConversionRefused) as refused:
+        convert_decoder(folder, tmp_path / "out.onnx")
+    assert said in refused.value.message and len(list(tmp_path.iterdir())) == 1
+
+
+def test_neither_a_device_nor_a_folder_is_replaced_by_a_model(llama, tmp_path: Path):
+    device = tmp_path / "null.onnx"
+    os.mkfifo(device)
+    for place in (device, tmp_path):
+        with pytest.raises(ConversionRefused) as refused:
+            convert_decoder(llama, place)
+        assert refused.value.code == "not-writable" and "is no file" in refused.value.message
+    assert stat.S_ISFIFO(device.stat().st_mode)
 
 
 def test_a_weight_beyond_float16_stops_the_writing_and_the_model_that_was_there_stays(tmp_path: Path):

@@ -348,7 +348,7 @@ def test_shards_with_their_index_are_each_loaded_by_a_process_of_its_own(expecte
     assert report["sha256"] == expected and len(report["pickled"]) == 2
     index.write_text(json.dumps({"weight_map": {"w": "../elsewhere.bin"}}))
     done = run(model, tmp_path / "other.onnx")
-    assert done.returncode == 2 and "outside the folder" in done.stderr
+    assert done.returncode == 2 and "no file beside it" in done.stderr
 
 
 def test_a_folder_of_several_a_file_without_its_config_and_an_output_in_its_place_are_refused(tmp_path: Path):
