@@ -13,7 +13,7 @@ from typing import Any
 
 from hardware.npu.answers import IDLE, Item
 from hardware.npu.report import Chip, Process, Report
-from hardware.npu.values import BUS, Unreadable, number, whole, word
+from hardware.npu.values import BUS, HEALTHS, Unreadable, number, whole, word
 
 _PROCESS = re.compile(r"Process id\s*:\s*(\S+)\s+Process name\s*:\s*(.*?)\s+Process memory\s*\(MB\)\s*:\s*(\S+)", re.I)
 _UNIT = re.compile(r"\((?:[A-Z%][\w%/]{0,7}|page)\)|Count$|Cnt$")
@@ -39,6 +39,12 @@ _OF_LIST = {"npuid", "chipcount", "productname", "serialnumber"}
 # Always lists, however many there are: a chip may have several.
 _SEVERAL = ("Error Code", "Error Information", "Fault Event Information")
 _OTHERS = {"mcu": "mcu", "3559": "cpu", "cpu": "cpu"}
+# After these every answer goes on.
+_NEVER_LAST = {
+    "memorycapacity(mb)", "ddrcapacity(mb)", "hbmcapacity(mb)", "hugepagestotal(page)", "ddrhugepagestotal(page)",
+    "aicoreusagerate(%)", "healthstatus", "pciebusinfo", "npuid", "chipname",
+}  # fmt: skip
+_WATTS = re.compile(r"\d+\.\d")
 
 
 @dataclass
@@ -54,6 +60,28 @@ class _Block:
 
 def is_process(line: str) -> bool:
     return _PROCESS.match(line) is not None
+
+
+def is_part_of_process(line: str) -> bool:
+    return line.startswith("Process id") and not is_process(line)
+
+
+def without_cut(items: list[Item], command: str, report: Report) -> list[Item]:
+    """Items of an output whose last line has no end: of a line that can't be the last one the value may be cut."""
+    last = items[-1]
+    if _mark(last) or not _may_be_cut(last, items, "-t board" in command or "-t common" in command):
+        return items
+    report.warnings.append(f"the output ends in the middle of a value: {last.text}")
+    return [*items[:-1], *([] if is_process(last.text) else [last._replace(value="")])]
+
+
+def _may_be_cut(last: Item, items: list[Item], ids_first: bool) -> bool:
+    if last.key == "npureal-timepower(w)" and not _WATTS.fullmatch(last.value):
+        return True
+    if last.key in ("health", "healthstatus") and last.value.upper() not in HEALTHS:
+        return True
+    # Where the chip's id is to come last it is still to come.
+    return last.key in _NEVER_LAST or (not ids_first and any(one.key == "chipcount" for one in items))
 
 
 def read_fields(items: list[Item], command: str, report: Report) -> list[Chip]:

@@ -80,7 +80,8 @@ class Topology:
         if len(cells) < 1 + len(self.columns):
             self.report.warnings.append(f"row not understood: {line}")
             return True
-        self.links[cells[0]] = dict(zip(self.columns, cells[1:], strict=False))
+        links = zip(self.columns, cells[1:], strict=False)
+        self.links[cells[0]] = {other: link for other, link in links if link != "-"}
         if self.affine:
             near = " ".join(cells[1 + len(self.columns) :])
             self.report.fields.setdefault("cpu_affinity", {})[cells[0]] = word(near)

@@ -32,6 +32,7 @@ _FENCE = re.compile(r"^(?:```|~~~)\w*\s*$")
 _FRONT = re.compile(
     r"^(?:>\s?|#\s+(?=[|+])|\[?\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\]?\s+(?=[|+])|[\w.-]{1,64}:\s(?=[|+]))+"
 )
+_LAST_CELL = re.compile(r"\S+(?: \S+)*$")
 _KEYSTROKE = re.compile(r"^\^[A-Z]$")
 _WRAPPED = re.compile(r"^[-=+|]+$")
 # What is read out of the output of another command: only what can be nothing else.
@@ -45,12 +46,13 @@ _LONGEST_PROMPT = 400
 class Part:
     """One output of a paste and the command that was typed for it, where the paste shows one.
 
-    ``ours``: ``False`` for the output of another tool.
+    ``ours``: ``False`` for the output of another tool. ``open``: the last line has no end.
     """
 
     command: str | None
     lines: list[str] = field(default_factory=list)
     ours: bool = True
+    open: bool = False
 
 
 def split(text: str, command: str | None) -> list[Part]:
@@ -81,6 +83,7 @@ def split(text: str, command: str | None) -> list[Part]:
             if not start or _FENCE.match(start) or _KEYSTROKE.match(start) or _WRAPPED.match(start):
                 continue
         lines.append(start)
+    parts[-1].open = not text[-1:].isspace()
     return parts
 
 
@@ -111,17 +114,18 @@ def read(part: Part) -> tuple[Report, list[Chip]]:
         report.command = report.command or "npu-smi info"
     lines = [line.rstrip() for line in part.lines if not is_table(line)]
     if lines:
-        chips += _lines(lines, report)
+        chips += _lines(lines, part.open, report)
     if not part.ours and report.layout not in _SURE:
         return Report(), []
     return report, chips
 
 
-def _lines(lines: list[str], report: Report) -> list[Chip]:
+def _lines(lines: list[str], open_end: bool, report: Report) -> list[Chip]:
     error, besides = read_error(lines)
     failed = {error.text, *besides} if error else set()
     items: list[answers.Item] = []
     unread: list[str] = []
+    row = ""
     reader: lists.Mapping | lists.Topology | lists.Watch | None = None
     for place, line in enumerate(lines):
         if line in failed:
@@ -138,15 +142,17 @@ def _lines(lines: list[str], report: Report) -> list[Chip]:
             report.warnings.append(f"left out by whoever pasted this: {line.strip()}")
         elif head := lists.heading(line):
             reader = _reader(head, line, report)
-        elif reader is None or not reader.row(line):
+        elif reader and reader.row(_without_end(line, row, report) if open_end and line is lines[-1] else line):
+            row = line
+        else:
             found = answers.item(line)
-            if found is None:
+            if found is None or fields.is_part_of_process(line):
                 unread.append(line)
             else:
                 items.append(found)
     chips, report.chips = report.chips, []
     if items:
-        chips += _items(items, unread, report)
+        chips += _items(items, unread, open_end and items[-1].text is lines[-1], report)
     _leftover(unread, report)
     if error:
         report.error = error
@@ -166,8 +172,18 @@ def _reader(head: str, line: str, report: Report) -> lists.Mapping | lists.Topol
     return lists.Topology(line, report) if head == "topology" else lists.Watch(line, report)
 
 
-def _items(items: list[answers.Item], unread: list[str], report: Report) -> list[Chip]:
-    """Labels and values, if any of them is one that npu-smi prints."""
+def _without_end(line: str, before: str, report: Report) -> str:
+    """The row at which a paste ends in the middle of a line. Where it is shorter than the one before it, what its last
+    cell says may be half of it.
+    """
+    if len(line) >= len(before):
+        return line
+    report.warnings.append(f"the end of a row is missing: {line}")
+    return _LAST_CELL.sub("-", line)
+
+
+def _items(items: list[answers.Item], unread: list[str], open_end: bool, report: Report) -> list[Chip]:
+    """Labels and values, if any of them is one that npu-smi prints. ``open_end``: the last may be cut."""
     processes = any(fields.is_process(one.text) for one in items)
     known = "npu-smi info -t proc-mem" if processes else answers.kind(items)
     typed = report.command or ""
@@ -176,6 +192,8 @@ def _items(items: list[answers.Item], unread: list[str], report: Report) -> list
         return []
     layout = report.layout
     command = typed if typed.startswith("npu-smi") and "-" in typed[8:] else known or typed
+    if open_end:
+        items = fields.without_cut(items, command, report)
     chips = fields.read_fields(items, command, report)
     report.command = report.command or known
     if layout != "unknown":

@@ -22,13 +22,12 @@ from hardware.npu.header import (
 )
 from hardware.npu.report import Chip, HalfChip, Process, Report
 from hardware.npu.rows import IDS, PAIRS, SINGLES, UTIL, ChipRows, ProcessRows, Spec, chip_rows, process_rows
-from hardware.npu.values import BUS, Unreadable, number, whole, word
+from hardware.npu.values import BUS, HEALTHS, Unreadable, number, whole, word
 
 _VERSIONS = re.compile(r"npu-smi(?:\s+(?!Version)([^\s|]+))?(?:\s+Version\s*:\s*([^\s|]+)?)?", re.I)
 _VALUE = re.compile(r"([^\s/]+)(?:\s*/\s*([^\s/]+))?")
 _VALUES = re.compile(r"\d+\s*/\s*\d+|[0-9A-F]{2}:[0-9A-F]{2}\.[0-9A-F]", re.I)
 _IDLE = re.compile(r"No running process", re.I)
-_HEALTHS = frozenset(("OK", "WARNING", "ALARM", "CRITICAL", "UNKNOWN"))
 
 
 class Row(NamedTuple):
@@ -229,7 +228,7 @@ def _chip(first: Row, second: Row | None, at: _Reading) -> None:
     upper, lower = at.upper, at.lower
     if upper is None or (lower is None and second is not None):
         place = 2 if len(first.cells) > 3 else 1
-        known = _is_upper(first) and first.cells[place].upper() in _HEALTHS
+        known = _is_upper(first) and first.cells[place].upper() in HEALTHS
         if at.strange or not known or (second is not None and not _is_lower(second)):
             at.warn(f"row not understood: {first.text}")
             return
@@ -280,7 +279,7 @@ def _fill(chip: Chip, extra: dict[str, Any], row: Row, spec: Spec, at: _Reading)
         first = kinds[0]
         if first == "health":
             chip.health = word(cell)
-            new = chip.health is not None and cell.upper() not in _HEALTHS
+            new = chip.health is not None and cell.upper() not in HEALTHS
             # A word that is new, or a row of another table: that one has not these measures.
             if new and not (cell.isalpha() and len(_VALUE.findall(cells[-1])) == len(spec[-1])):
                 return False

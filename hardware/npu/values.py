@@ -7,6 +7,7 @@ import re
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,15}\.[0-9]{1,15}")
 BUS = re.compile(r"(?:[0-9A-F]{4,8}:)?[0-9A-F]{2}:[0-9A-F]{2}\.[0-9A-F]", re.I)
+HEALTHS = frozenset(("OK", "WARNING", "ALARM", "CRITICAL", "UNKNOWN"))
 NOTHING = frozenset(("", "NA", "N/A", "na", "n/a", "-", "--"))
 
 

@@ -268,3 +268,38 @@ def test_what_was_set_or_upgraded_is_told_with_its_messages():
                    "        Message                        : need active mcu\n")  # fmt: skip
     assert (report.layout, report.command) == ("fields", "npu-smi upgrade")
     assert report.fields == {"Status": "OK", "Message": ["start", "need active mcu"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "chips"),
+    [
+        ("NPU ID : 0\nChip Count : 1\n\nDDR Capacity(MB) : 13553\nHBM Capacity(MB) : 311", [(0, 13553, None)]),
+        ("DDR Capacity(MB) : 0\nDDR Clock Speed(MHz) : 0\nHBM Capacity(MB) : 655", [(None, 0, None)]),
+    ],
+)
+def test_of_a_line_without_an_end_that_can_not_be_the_last_the_value_is_not_believed(text, chips):
+    report = parse(text)
+    assert [(chip.npu_id, chip.memory_total_mb, chip.hbm_total_mb) for chip in report.chips] == chips
+    assert report.warnings[0] == f"the output ends in the middle of a value: {text.splitlines()[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("NPU Real-time Power(W) : 29", None),
+        ("NPU Real-time Power(W) : 296.5", 296.5),
+        ("NPU ID : 0\nChip Count : 1\n\nNPU Real-time Power(W) : 103.5", None),
+        ("NPU ID : 0\nChip Count : 1\n\nNPU Real-time Power(W) : 103.5\nChip ID : 0", 103.5),
+    ],
+)
+def test_power_at_the_end_of_a_cut_answer_is_only_what_is_whole(text, value):
+    chips = parse(text).chips
+    assert [chip.power_w for chip in chips if chip.power_w is not None] == ([] if value is None else [value])
+
+
+def test_half_a_word_is_no_health_and_half_a_line_no_process():
+    assert [said(chip) for chip in parse("NPU ID : 0\nHealth : Al").chips] == [{"npu_id": 0}]
+    assert parse("NPU ID : 0\nHealth : Alarm").chips[0].health == "Alarm"
+    cut = "NPU ID : 0\nChip Count : 1\n\nProcess id:17  Process name:python3  Process memory(MB):554"
+    assert parse(cut).processes == []
+    assert parse("NPU ID : 0\nProcess id:17  Process name:pyt").processes == []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from hardware.npu import parse
 from tests.hardware.npu.texts import said
 
@@ -102,3 +104,24 @@ def test_help_tells_the_types_that_this_version_knows():
 def test_a_version_is_the_tools():
     report = parse("npu-smi version: 24.1.rc2\n")
     assert (report.command, report.layout, report.tool_version) == ("npu-smi -v", "version", "24.1.rc2")
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("NpuID(Idx)  Pwr(W)      Temp(C)\n0           90.1        100\n1           90.1        10", {"temp_c": None}),
+        ("NPU ID   Chip ID   Chip Logic ID   Chip Name\n0  0  0  Ascend 910B4\n1  0  1  Ascend 910B", {"name": None}),
+    ],
+)
+def test_of_a_last_row_that_is_shorter_than_the_one_before_it_the_last_cell_is_not_believed(text, last):
+    cut, whole = parse(text), parse(f"{text}\n")
+    one, other = ((report.samples or report.chips)[-1] for report in (cut, whole))
+    assert said(one) == {name: value for name, value in said(other).items() if name not in last}
+    assert "end of a row is missing" in cut.warnings[0] and whole.warnings == []
+
+
+def test_a_link_that_is_cut_off_is_not_told():
+    report = parse("  NPU0  NPU1\nNPU0  X  HCCS\nNPU1  HCCS  ")
+    assert report.fields["topology"] == {"NPU0": {"NPU0": "X", "NPU1": "HCCS"}}
+    report = parse("       NPU0   NPU1\nNPU0   X      HCCS\nNPU1   HCCS   X      ")
+    assert report.fields["topology"]["NPU1"] == {"NPU0": "HCCS", "NPU1": "X"}
