@@ -80,6 +80,9 @@ def _may_be_cut(last: Item, items: list[Item], ids_first: bool) -> bool:
         return True
     if last.key in ("health", "healthstatus") and last.value.upper() not in HEALTHS:
         return True
+    if last.key == "temperature(c)" and any(one.key == "aicorecount" for one in items):
+        # Where the AI cores are counted the power is told, too.
+        return True
     # Where the chip's id is to come last it is still to come.
     return last.key in _NEVER_LAST or (not ids_first and any(one.key == "chipcount" for one in items))
 

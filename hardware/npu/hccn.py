@@ -17,7 +17,7 @@ _COMMAND = re.compile(r"(?:^|[\s/])(hccn_tool(?:\s+-\S+(?:\s+[^\s|<>-]\S*)*)*)\s
 _NOISE = re.compile(r"LogLevel failed", re.I)
 _ERROR = re.compile(
     r"Device ID is out of|is not exist|(?:Cmd|Command) execute failed|command execute failed|Parameter error"
-    r"|Unrecognized parameter|Get .* failed|not (?:support|found)\b|No such file|未找到|没有那个文件"
+    r"|Unrecognized parameter|Get .* failed|not (?:support(?:ed)?|found)\b|No such file|未找到|没有那个文件"
     r"|[Pp]ermission denied",
 )
 _DEVICE = re.compile(r"^\[devid (\d+)\]\s*")

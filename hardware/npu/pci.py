@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hardware.npu.text import lines
 
 # By PCI device id, vendor 19e5.
-GENERATIONS = {"d500": "310P", "d801": "910", "d802": "910B", "d806": "950"}
+GENERATIONS = {"d100": "310", "d500": "310P", "d801": "910", "d802": "910B", "d803": "A3", "d806": "950"}
 
 _SLOT = r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]"
 _LINE = re.compile(
@@ -59,7 +59,7 @@ def generation(name: str | None, device: str | None = None) -> str | None:
 
     ``name`` as npu-smi prints it; ``device`` is the PCI device id (``d802``, ``0xD802``), which counts for more.
     """
-    known = GENERATIONS.get((device or "").lower().removeprefix("0x"))
+    known = GENERATIONS.get((device or "").strip().lower().removeprefix("19e5:").removeprefix("0x"))
     if known is not None:
         return known
     short = re.sub(r"^ascend[\s_-]*", "", (name or "").strip(), flags=re.I).upper()
@@ -67,13 +67,16 @@ def generation(name: str | None, device: str | None = None) -> str | None:
         return "A3"
     if re.match(r"950", short):
         return "950"
+    if short == "MINID":
+        # So ``info -m`` calls every 310.
+        return "310"
     for family in ("310P", "310B", "310"):
         if re.fullmatch(rf"{family}\d*", short):
             return family
     if re.fullmatch(r"910B\d.*", short):
         return "910B"
     # Plain 910B is either generation, plain 910 the first or an A3.
-    return "910" if re.fullmatch(r"910(?:A|PRO ?[AB])", short) else None
+    return "910" if re.fullmatch(r"910(?:A|PRO ?[AB]|PREMIUM ?A)", short) else None
 
 
 def short_slot(slot: str) -> str:

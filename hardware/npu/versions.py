@@ -64,7 +64,11 @@ def assignments(text: str | bytes) -> dict[str, str]:
 
 
 def ranges(text: str) -> tuple[Range, ...]:
-    """``[7.0.0,7.1.99],[8.0]`` as pairs; a single version is both its ends."""
+    """``[7.0.0,7.1.99],[8.0]`` as pairs; a single version is both its ends. None of them where one can't be read: what
+    is left would shut out versions that fit.
+    """
+    if _RANGE.sub("", text).strip(", \t"):
+        return ()
     return tuple((low, high or low) for low, high in _RANGE.findall(text))
 
 

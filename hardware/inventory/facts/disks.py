@@ -9,7 +9,8 @@ from dataclasses import replace
 from hardware.inventory.facts.records import Disk, Filesystem, Raid
 
 _UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P", "E"))}
-_SIZE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,3}))?([KMGTPE]?)i?B?", re.I)
+# A locale may write the fraction after a comma.
+_SIZE = re.compile(r"([0-9]{1,18})(?:[.,]([0-9]{1,3}))?([KMGTPE]?)i?B?", re.I)
 _PERCENT = re.compile(r"[0-9]{1,3}%|-")
 _BLOCK = re.compile(r"([0-9]+)([KMGB]?)i?B?-(?:blocks|块)", re.I)
 _ARRAY = re.compile(r"^(md\S+) : (active|inactive)((?: \([\w-]+\))*)(.*)$")
@@ -20,14 +21,17 @@ _CONTROLLER = re.compile(r"^\S+ RAID bus controller(?: \[0104\])?: (.+?)(?: \(re
 
 
 def read_df(text: str) -> tuple[Filesystem, ...]:
-    """File systems by mount, sizes in bytes whatever the block size. A long device name may have a line of its own."""
+    """File systems by mount, sizes in bytes whatever the block size. A long device name may have a line of its own.
+
+    What ``df -i`` says is of inodes, and nothing is read of it.
+    """
     found: dict[str, Filesystem] = {}
-    block, pending = 1024, ""
+    block, pending, inodes = 1024, "", False
     for line in unicodedata.normalize("NFKC", text).splitlines():
         if re.match(r"Filesystem\b|文件系统", line):
-            block, pending = _block(line), ""
+            block, pending, inodes = _block(line), "", bool(re.search("inode", line, re.I))
             continue
-        if line.startswith("df:"):
+        if inodes or line.startswith("df:"):
             continue
         row = _row(f"{pending} {line}" if pending else line)
         pending = line.strip() if row is None and len(line.split()) == 1 else ""

@@ -12,6 +12,7 @@ from hardware.inventory.facts.records import Nic
 _LINK = re.compile(r"^[0-9]+: ([^:@\s]+)\S*: <([^>]*)>(.*)$")
 _BRIEF = re.compile(r"^([^\s@:]+)(?:@\S+)?\s+(UP|DOWN|UNKNOWN|LOWERLAYERDOWN|DORMANT)\s+(.*)$")
 _ONE_LINE = re.compile(r"^[0-9]+:\s+(\S+)\s+inet\s+(\S+)")
+_IPV4 = re.compile(r"(?<!\S)[0-9.]+/[0-9]+(?!\S)")
 _WITHIN = re.compile(r"^\s+inet\s+(\S+)")
 # Ends of containers and virtual machines: they come and go with those and are no NIC of the machine.
 ENDS = ("veth", "cali", "lxc", "vnet", "tap", "cilium", "nodelocaldns", "kube-ipvs")
@@ -34,11 +35,12 @@ def read_ip(links: str, addresses: str = "", speeds: str = "") -> tuple[Nic, ...
             elif link:
                 name = link[1]
                 if text is links:
-                    up[name] = "UP" in link[2].split(",")
+                    flags = link[2].split(",")
+                    up[name] = "UP" in flags and "NO-CARRIER" not in flags
             elif brief:
                 if text is links:
                     up[brief[1]] = brief[2] in ("UP", "UNKNOWN")
-                owned.setdefault(brief[1], []).extend(word for word in brief[3].split() if "/" in word)
+                owned.setdefault(brief[1], []).extend(_IPV4.findall(brief[3]))
             elif within and name:
                 owned.setdefault(name, []).append(within[1])
     rates = read_speeds(speeds)

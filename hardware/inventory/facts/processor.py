@@ -29,7 +29,7 @@ _LABEL = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _LABE
 
 def read_lscpu(text: str) -> Cpu:
     """Never raises; what is not there or is ``-`` stays ``None``. On a machine that hides its sockets the cores are
-    those of its clusters, or its threads where each core has one.
+    those of its clusters, or its threads by those of a core.
     """
     said: dict[str, str] = {}
     for line in unicodedata.normalize("NFKC", text).splitlines():
@@ -57,7 +57,7 @@ def read_lscpu(text: str) -> Cpu:
         model=said.get("bios_model") or said.get("model"),
         vendor=_VENDORS.get((vendor or "").lower(), vendor),
         sockets=sockets,
-        cores=cores or threads,
+        cores=cores,
         threads=threads,
         numa_nodes=whole("numa_nodes"),
         max_mhz=float(mhz) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", mhz) else None,

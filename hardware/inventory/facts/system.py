@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hardware.npu.versions import assignments
 
 # Kylin V10's service packs all say VERSION_ID=V10; the codename tells them apart, and else the kernel.
-SERVICE_PACKS = {"Tercel": "SP1", "Sword": "SP2", "Lance": "SP3"}
+SERVICE_PACKS = {"tercel": "SP1", "sword": "SP2", "lance": "SP3"}
 _KERNELS = {"4.19.90-24.": "SP2", "4.19.90-52.": "SP3", "4.19.90-89.": "SP3"}
 _RELEASE = re.compile(r"^([A-Z][\w .()-]*?) release (\S+)(?: \(([^)]+)\))?", re.M | re.I)
 _PACK = re.compile(r"\bSP\d\b")
@@ -32,7 +32,7 @@ def read_release(text: str, kernel: str | None = None) -> Release:
     name = said.get("pretty_name") or (line[0].strip() if line else None)
     words = f"{said.get('version', '')} {said.get('pretty_name', '')} {line[0] if line else ''}"
     codename = re.search(r"\(([A-Za-z][\w ]*)\)", words)
-    system = said.get("id", "").lower() or ("kylin" if name and name.startswith("Kylin") else None)
+    system = said.get("id", "").lower() or ("kylin" if name and name.lower().startswith("kylin") else None)
     return Release(
         id=system,
         name=name,
@@ -44,8 +44,8 @@ def read_release(text: str, kernel: str | None = None) -> Release:
 
 def _service_pack(codename: str, words: str, kernel: str) -> str | None:
     said = _PACK.search(words)
-    if codename in SERVICE_PACKS:
-        return SERVICE_PACKS[codename]
+    if codename.lower() in SERVICE_PACKS:
+        return SERVICE_PACKS[codename.lower()]
     if said:
         return said[0]
     return None if codename else next((pack for start, pack in _KERNELS.items() if kernel.startswith(start)), None)

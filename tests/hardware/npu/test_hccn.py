@@ -67,6 +67,7 @@ def test_an_answer_of_hccn_tool_is_read(text, values):
         ("bash: hccn_tool: command not found\n", "hccn_tool-missing", 0),
         ("bash: hccn_tool：未找到命令\n".encode("gbk"), "hccn_tool-missing", 0),
         ("Command execute failed!\nParameter error.\n", "invalid-parameter", 1),
+        ("This cmd is not supported on this device.\n", "unsupported", 0),
     ],
 )
 def test_an_error_of_hccn_tool_is_the_one_that_says_why(text, code, warnings):

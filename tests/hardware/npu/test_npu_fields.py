@@ -297,6 +297,12 @@ def test_power_at_the_end_of_a_cut_answer_is_only_what_is_whole(text, value):
     assert [chip.power_w for chip in chips if chip.power_w is not None] == ([] if value is None else [value])
 
 
+def test_heat_before_the_power_that_is_to_come_is_not_believed():
+    common = "Chip ID : 0\nAicore Count : 20\nTemperature(C) : 4"
+    assert parse(common).chips[0].temp_c is None
+    assert parse(f"{common}6\nNPU Real-time Power(W) : 91.9\n").chips[0].temp_c == 46
+
+
 def test_half_a_word_is_no_health_and_half_a_line_no_process():
     assert [said(chip) for chip in parse("NPU ID : 0\nHealth : Al").chips] == [{"npu_id": 0}]
     assert parse("NPU ID : 0\nHealth : Alarm").chips[0].health == "Alarm"

@@ -26,6 +26,11 @@ def test_a_file_that_says_nothing_has_nothing():
     assert versions.read_install_info("") == versions.InstallInfo()
 
 
+@pytest.mark.parametrize("said", ["[7.0.0,],[8.0.0]", "(7.0.0,7.1.9],[8.0.0]", "[7.0.0", "7.0.0", "[]"])
+def test_of_ranges_that_are_only_half_understood_none_is_told(said):
+    assert versions.ranges(said) == ()
+
+
 def test_an_installation_says_whether_it_was_finished():
     info = versions.read_install_info(
         "UserName=HwHiAiUser\nDriver_Install_Status=installing\nDriver_Install_For_All=no\n"

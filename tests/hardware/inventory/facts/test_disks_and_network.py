@@ -105,3 +105,24 @@ def test_drives_are_read_with_what_the_tool_says_of_them():
 def test_the_ends_of_containers_are_no_nics():
     links = "2: eth0: <UP> mtu 1500\n7: veth1a2b@if6: <UP> mtu 1500\n8: cali9c@if3: <UP>\n9: bond0: <UP> mtu 9\n"
     assert [nic.name for nic in read_ip(links)] == ["eth0", "bond0"]
+
+
+def test_inodes_are_no_blocks():
+    inodes = "Filesystem      Inodes  IUsed   IFree IUse% Mounted on\n/dev/sda2      57671680 123456 57548224    1% /\n"
+    blocks = "Filesystem     1K-blocks  Used Available Use% Mounted on\n/dev/sda2 100 50 40 56% /\n"
+    assert read_df(inodes) == ()
+    assert read_df(blocks + inodes) == read_df(inodes + blocks) == (Filesystem("/", 102_400, 40_960),)
+
+
+def test_a_size_may_have_its_fraction_after_a_comma():
+    text = "Filesystem Size Used Avail Use% Mounted on\n/dev/sda2 1,5K 512 1,0K 12% /\n"
+    assert read_df(text) == (Filesystem("/", 1536, 1024),)
+
+
+def test_a_link_without_a_carrier_is_down_however_it_is_listed():
+    full = "3: eth1: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc mq state DOWN group default qlen 1000\n"
+    assert read_ip(full) == read_ip("eth1             DOWN           \n") == (Nic("eth1", False, None),)
+
+
+def test_brief_lists_give_the_addresses_of_ipv4_too():
+    assert read_ip("eth0 UP 10.0.0.1/24 fe80::1/64 \n")[0].addresses == ("10.0.0.1/24",)

@@ -78,3 +78,7 @@ def test_the_kernel_names_a_kunpeng_by_implementer_and_part():
 def test_no_text_raises(text):
     read_lscpu(text)
     read_cpuinfo(text)
+
+
+def test_cores_are_not_guessed_from_threads():
+    assert read_lscpu("CPU(s): 128\nVendor ID: HiSilicon\n").cores is None

@@ -81,3 +81,9 @@ def test_the_shared_sample_of_dkms_is_installed():
 def test_no_text_raises(text):
     read_release(text, text)
     read_dkms(text)
+
+
+@pytest.mark.parametrize("line", ["Kylin Linux Advanced Server release V10 (SWORD)", "kylin release V10 (sword)"])
+def test_the_codename_counts_in_any_case(line):
+    release = read_release(f"{line}\r\n")
+    assert (release.id, release.service_pack) == ("kylin", "SP2")
