@@ -10,6 +10,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import sha256
 
 from django.conf import settings
 from django.db.models import F
@@ -42,6 +43,11 @@ class _Parcel:
     sent: int = 0
     error: str = ""
     tried: set[int] = field(default_factory=set)
+
+    @property
+    def uid(self) -> str:
+        """Of all together: with one more among them it is other news."""
+        return sha256(" ".join(one.uid for one in self.deliveries).encode()).hexdigest()[:32]
 
 
 def deliver_due() -> int:
@@ -81,7 +87,7 @@ def _send(parcel: _Parcel) -> None:
             parcel.tried = {one.pk for one in parcel.deliveries}
             # Nobody's browser is here to say another.
             with translation.override(to.language or settings.LANGUAGE_CODE):
-                mail.send(to.address, parcel.deliveries[0].uid, [one.body for one in parcel.deliveries])
+                mail.send(to.address, parcel.uid, [one.body for one in parcel.deliveries])
             parcel.sent = len(parcel.deliveries)
             return
         for one in parcel.deliveries:

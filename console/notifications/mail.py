@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Sequence
-from email.utils import make_msgid
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +12,8 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext, ngettext
 
 from console.notifications.failures import NotDelivered
-from hardware.telemetry.alerts.wording import measured, said, severity
+from console.notifications.news import in_words
+from hardware.telemetry.alerts.wording import said, severity
 
 TIMEOUT_SECONDS = 20
 
@@ -31,7 +31,7 @@ def send(address: str, uid: str, news: Sequence[dict[str, Any]]) -> None:
         settings.DEFAULT_FROM_EMAIL,
         to,
         # The same news sent again are the same mail: a mailbox that has it shows it once.
-        headers={"Message-ID": make_msgid(uid, domain=settings.DEFAULT_FROM_EMAIL.rpartition("@")[2])},
+        headers={"Message-ID": f"<{uid}@{settings.DEFAULT_FROM_EMAIL.rpartition('@')[2]}>"},
         connection=connection,
     )
     try:
@@ -57,7 +57,7 @@ def worded(one: dict[str, Any]) -> dict[str, Any]:
     where = f"{alert['machine']} NPU {alert['npu']}" if alert["npu"] else alert["machine"]
     # What has waited since before there was this field has its title only.
     title = f"{where}: {said(alert['title'])}" if "title" in alert else one["title"]
-    told = {"cause": said(alert["cause"]), "measured": ", ".join(measured(alert["values"]))}
+    told = {"cause": said(alert["cause"]), **in_words(alert["values"], alert.get("rising", ()))}
     return {**one, "word": words.get(one["word"]) or severity(one["word"]), "title": title, "alert": {**alert, **told}}
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from console.notifications.models import Destination
 from hardware.events import AuditNote
+from hardware.telemetry.alerts import wording
 from hardware.telemetry.alerts.models import Alert, Rule
 from hardware.telemetry.alerts.news import silenced_by
 
@@ -35,6 +37,12 @@ class News:
         )
 
 
+def in_words(values: dict[str, Any], rising: Sequence[str]) -> dict[str, str]:
+    """What was read and what is known of it, in the language that is active."""
+    known = [f"{one.what} {one.do}".strip() for one in wording.reasons(values)]
+    return {"measured": ", ".join(wording.measured(values, rising)), "known": " ".join(known)}
+
+
 def describe(note: AuditNote) -> News | None:
     """``None`` when the alert that a note of the trail is about is gone."""
     alert = Alert.objects.select_related("rule", "machine").filter(pk=note.detail.get("alert", 0)).first()
@@ -43,6 +51,9 @@ def describe(note: AuditNote) -> News | None:
     rule, machine = alert.rule, alert.machine
     word = WORDS.get(note.action, rule.severity)
     where = f"{machine.name} NPU {alert.npu}" if alert.npu else machine.name
+    # Who reads it is a program; a mail has these in its reader's language.
+    with translation.override("en"):
+        words = in_words(alert.values, wording.rising(alert))
     body = {
         "type": note.action,
         "at": timezone.now().isoformat(timespec="seconds"),
@@ -63,7 +74,8 @@ def describe(note: AuditNote) -> News | None:
             "since": _iso(alert.since),
             "ended_at": _iso(alert.ended_at),
             "values": alert.values,
-            "measured": ", ".join(f"{name} {value}" for name, value in alert.values.items()),
+            "rising": wording.rising(alert),
+            **words,
             "cause": rule.cause,
             "remedy": rule.remedy,
             "acknowledged_by": alert.acknowledged_by,

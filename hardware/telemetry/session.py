@@ -23,7 +23,8 @@ TOOL_SECONDS = 20
 OPEN_SECONDS = 10
 
 # What is printed goes out at once with the mark behind it: a packet more for each reading is a tenth of its cost.
-LOOP = f"""LC_ALL=C PATH=$PATH:/usr/local/bin:/usr/local/sbin:/usr/sbin:/sbin
+# hccn_tool stays where the driver lies.
+LOOP = f"""LC_ALL=C PATH=$PATH:/usr/local/bin:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/Ascend/driver/tools
 export LC_ALL PATH
 mark={MARK.decode()} limit=
 if command -v timeout >/dev/null 2>&1; then limit='timeout {TOOL_SECONDS}'; fi

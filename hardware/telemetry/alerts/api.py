@@ -85,7 +85,7 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
 
     @extend_schema_field(KnownSerializer(many=True))
     def get_known(self, alert: Alert) -> list[dict[str, str]]:
-        return [{"what": one.what, "do": one.do, "source": one.source} for one in reasons(alert)]
+        return [{"what": one.what, "do": one.do, "source": one.source} for one in reasons(alert.values)]
 
     @extend_schema_field(RemedySerializer(allow_null=True))
     def get_remedy(self, alert: Alert) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ LONGEST = 7 * 86400
 LONGEST_SILENCE = timedelta(days=90)
 MOST_CONDITIONS = 6
 Errors = dict[str, list[str]]
+# Who knows which jobs there are says here what is wrong with a remedy, in sentences.
+remedy_checks: list[Callable[[Mapping[str, Any]], list[str]]] = []
 
 
 class Refused(Exception):
@@ -27,8 +29,8 @@ class Refused(Exception):
         super().__init__("; ".join(f"{field}: {' '.join(lines)}" for field, lines in errors.items()))
 
 
-def rule(fields: Mapping[str, Any]) -> None:
-    """All fields of a rule. Raises ``Refused``."""
+def rule(fields: Mapping[str, Any], remedy_before: Mapping[str, Any] | None = None) -> None:
+    """All fields of a rule. A remedy that stays as it was is kept whatever became of its job. Raises ``Refused``."""
     errors: dict[str, list[str]] = defaultdict(list)
     if not str(fields.get("title", "")).strip():
         errors["title"].append(_("A rule needs a title."))
@@ -40,7 +42,11 @@ def rule(fields: Mapping[str, Any]) -> None:
         value = fields.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LONGEST:
             errors[name].append(_("A duration is 0 to %(most)s whole seconds.") % {"most": LONGEST})
-    _remedy(fields.get("remedy") or {}, errors)
+    remedy = fields.get("remedy") or {}
+    _remedy(remedy, errors)
+    if remedy and "remedy" not in errors and remedy != remedy_before:
+        for complaint in (one for check in remedy_checks for one in check(remedy)):
+            errors["remedy"].append(complaint)
     _conditions(fields, errors)
     if errors:
         raise Refused(dict(errors))

@@ -76,7 +76,7 @@ class Line:
     @property
     def known(self) -> list[wording.Reason]:
         """What is known of all of them, each said once."""
-        found = {reason.what: reason for alert in self.listed for reason in wording.reasons(alert)}
+        found = {reason.what: reason for alert in self.listed for reason in wording.reasons(alert.values)}
         return list(found.values())[:5]
 
     @property

@@ -100,7 +100,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         **_shown(found),
         "cause": wording.said(found.rule.cause),
         "advice": wording.said(found.rule.advice),
-        "known": wording.reasons(found),
+        "known": wording.reasons(found.values),
         "values": wording.values(found),
         "conditions": wording.conditions(found.rule),
         "for": wording.span(found.rule.for_s),

@@ -52,7 +52,7 @@ def change_rule(rule: Rule, *, actor: str, **fields: Any) -> Rule:
     for name in EDITABLE:
         if name in fields:
             setattr(rule, name, fields[name])
-    _check(rule)
+    _check(rule, before["remedy"])
     different = {name: getattr(rule, name) for name in EDITABLE if getattr(rule, name) != before[name]}
     if not different:
         return rule
@@ -145,8 +145,8 @@ def end_silence(silence: Silence, *, actor: str) -> Silence:
     return silence
 
 
-def _check(rule: Rule) -> None:
-    checking.rule({name: getattr(rule, name) for name in EDITABLE})
+def _check(rule: Rule, remedy_before: dict[str, Any] | None = None) -> None:
+    checking.rule({name: getattr(rule, name) for name in EDITABLE}, remedy_before)
 
 
 def _said(rule: Rule) -> dict[str, Any]:

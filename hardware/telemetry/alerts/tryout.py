@@ -43,7 +43,7 @@ class Found:
 def try_out(rule: Rule, hours: int = LONGEST_HOURS, until: datetime | None = None) -> Found:
     """Judge the last ``hours`` by a rule that may not be stored. Raises ``Refused``."""
     checking.rule({name: getattr(rule, name) for name in ("title", "severity", "scope", "conditions", "remedy")}
-                  | {"for_s": rule.for_s, "clear_for_s": rule.clear_for_s})  # fmt: skip
+                  | {"for_s": rule.for_s, "clear_for_s": rule.clear_for_s}, rule.remedy)  # fmt: skip
     until = until or datetime.now(UTC)
     found = Found(until - timedelta(hours=hours), until)
     judged = Judged.of(rule)

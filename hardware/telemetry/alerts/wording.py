@@ -90,7 +90,12 @@ def number(value: Any) -> str:
 
 def values(alert: Alert) -> list[str]:
     """What was read when it was opened: ``NPU temperature 91 °C``."""
-    return measured(alert.values, {one.get("metric", "") for one in alert.rule.conditions if one.get("op") == "rises"})
+    return measured(alert.values, rising(alert))
+
+
+def rising(alert: Alert) -> list[str]:
+    """The metrics of which its values say by how much they rose."""
+    return [one["metric"] for one in alert.rule.conditions if one.get("op") == "rises"]
 
 
 def measured(values: dict[str, Any], rising: Container[str] = ()) -> list[str]:
@@ -109,11 +114,10 @@ def measured(values: dict[str, Any], rising: Container[str] = ()) -> list[str]:
     return found
 
 
-def reasons(alert: Alert) -> list[Reason]:
+def reasons(values: dict[str, Any]) -> list[Reason]:
     """What is known beside the rule's own likely cause: fault codes and versions. What is not known is said."""
-    found = list(_faults(alert.values.get("fault_codes"))) + list(_conflicts(alert.values.get("conflicts", ())))
-    of_health = any(one.get("metric") == "health" for one in alert.rule.conditions)
-    if of_health and not alert.values.get("fault_codes"):
+    found = list(_faults(values.get("fault_codes"))) + list(_conflicts(values.get("conflicts", ())))
+    if "health" in values and not values.get("fault_codes"):
         found.append(Reason(_("It gave no fault code; what its fault is, is not known.")))
     return found
 

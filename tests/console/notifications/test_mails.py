@@ -59,8 +59,41 @@ def test_a_relay_that_refuses_or_is_gone_gets_it_again_as_the_same_mail(relay, h
     relay.refuses = False
     due()
     assert deliver_due() == 1
-    [envelope] = relay.mails
-    assert waiting.uid in email.message_from_bytes(envelope.content)["message-id"]
+    # The relay had it, and the console did not hear so: the mailbox sees the same mail. With other news it is another.
+    Delivery.objects.update(state="pending")
+    due()
+    assert deliver_due() == 1
+    Delivery.objects.update(state="pending")
+    open_alert(machine("n1-02"))
+    due()
+    assert deliver_due() == 2
+    first, again, more = [email.message_from_bytes(envelope.content)["message-id"] for envelope in relay.mails]
+    assert first == again != more
+
+
+def test_what_is_known_of_a_fault_and_by_how_much_a_counter_rose_is_in_the_mail_and_for_the_webhook(relay, hot):
+    builtin.ensure()
+    mail_to("ops@bank.example")
+    found = {
+        "ecc-growth": {"ecc_errors": 65.0},
+        "npu-health": {"health": 2.0, "fault_codes": ["0x80E18402"]},
+        "versions-differ": {
+            "version_conflicts": 1,
+            "conflicts": [{"part": "npu-smi", "has": "23", "others": "24", "count": 3, "of": 4, "among": "site:x"}],
+        },
+    }
+    for slug, values in found.items():
+        with transaction.atomic():
+            rule = Rule.objects.get(slug=slug)
+            tell("opened", Alert.objects.create(rule=rule, machine=hot, since=timezone.now(), values=values))
+    told = {one.body["alert"]["rule"]: one.body["alert"] for one in Delivery.objects.all()}
+    assert told["ecc-growth"]["measured"] == "ECC errors +65" and told["npu-health"]["measured"] == "NPU health Alarm"
+    assert told["versions-differ"]["measured"] == "" and "3 of 4 like machines" in told["versions-differ"]["known"]
+    assert told["npu-health"]["known"].startswith("Fault code 0x80E18402: ")
+    due()
+    assert deliver_due() == 3
+    text = email.message_from_bytes(relay.mails[0].content, policy=email.policy.default).get_content()
+    assert "ECC errors +65" in text and "Fault code 0x80E18402: " in text and "3 of 4 like machines" in text
 
 
 def test_each_destination_gets_its_mails_in_its_language_and_the_others_in_the_consoles(relay, hot, settings):

@@ -59,6 +59,28 @@ def packages(*names: str) -> list[int]:
     return made
 
 
+@pytest.mark.parametrize(
+    ("remedy", "said"),
+    [
+        ({"kind": "nope"}, "There is no kind of job nope; there are "),
+        ({"kind": "tune-serving", "params": {"max_bach": "32"}}, "tune-serving has no parameter max_bach; it has "),
+        ({"kind": "tune-serving", "params": {"max_batch": "many"}}, "max_batch: "),
+        ({"kind": "tune-serving", "params": {"preprocessing_workers": 0}}, "preprocessing_workers: "),
+        ({"kind": "install-driver", "params": {"driver": "{driver}"}}, "firmware: "),
+    ],
+)
+def test_a_remedy_that_no_alert_could_launch_is_refused_when_the_rule_is_saved(alert, client, remedy, said):
+    rule = Rule.objects.get(slug="npu-idle-while-requests-wait")
+    etag = client.get(f"/api/v1/rules/{rule.slug}/")["ETag"]
+    answer = client.patch(f"/api/v1/rules/{rule.slug}/", {"remedy": remedy}, format="json", HTTP_IF_MATCH=etag)
+    assert answer.status_code == 400 and answer.json()["errors"]["remedy"][0].startswith(said), answer.json()
+    # One that was stored when there was such a job does not stand in the way of a rule that is switched off.
+    Rule.objects.filter(pk=rule.pk).update(remedy=remedy)
+    etag = client.get(f"/api/v1/rules/{rule.slug}/")["ETag"]
+    off = client.patch(f"/api/v1/rules/{rule.slug}/", {"enabled": False}, format="json", HTTP_IF_MATCH=etag)
+    assert off.status_code == 200
+
+
 def test_the_page_leads_to_the_plan_filled_in_and_the_job_that_is_run_there_is_linked(alert, live_server):
     address = shown.of_alert(alert).address
     asked = parse_qs(urlsplit(address).query)

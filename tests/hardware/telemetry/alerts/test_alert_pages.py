@@ -100,7 +100,7 @@ RULE = {
     "title": "Too hot", "severity": "critical", "scope": "npu", "for_s": "120", "clear_for_s": "60", "enabled": "on",
     "metric-0": "temp_c", "stat-0": "max", "op-0": ">", "value-0": "82.5", "clear-0": "75",
     "metric-3": "processes", "stat-3": "max", "op-3": ">", "value-3": "0", "clear-3": "",
-    "cause": "The room is warm.", "advice": "", "remedy_kind": "verify", "remedy_params": '{"npu": "{npu}"}',
+    "cause": "The room is warm.", "advice": "", "remedy_kind": "verify", "remedy_params": '{"cann": "{npu}"}',
 }  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_a_rule_is_made_on_its_page_tried_out_changed_and_deleted(browser):
         {"metric": "temp_c", "stat": "max", "op": ">", "value": 82.5, "clear": 75},
         {"metric": "processes", "stat": "max", "op": ">", "value": 0, "clear": 0},
     ]
-    assert (rule.remedy, rule.for_s) == ({"kind": "verify", "params": {"npu": "{npu}"}}, 120)
+    assert (rule.remedy, rule.for_s) == ({"kind": "verify", "params": {"cann": "{npu}"}}, 120)
     browser.post("/alerts/rules/too-hot/", {**RULE, "for_s": "0", "do": "save"})
     rule.refresh_from_db()
     assert (rule.for_s, rule.version) == (0, 2)

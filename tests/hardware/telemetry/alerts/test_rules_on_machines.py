@@ -34,9 +34,11 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
     "machine-silent": ("kunpeng-03", []),
 }
 MADE = {(slug, name) for slug, (name, _value) in FAULTS.items()}
+# As the installer leaves them.
 DRIVER = (
-    "mkdir -p /run/davinci; echo Version=24.1.0 >/run/davinci/driver; "
-    "for t in npu-smi hccn_tool; do ln -sf /usr/local/simulated/software/$t /usr/local/bin/$t; done"
+    "mkdir -p /run/davinci /usr/local/Ascend/driver/tools; echo Version=24.1.0 >/run/davinci/driver; "
+    "ln -sf /usr/local/simulated/software/npu-smi /usr/local/bin/npu-smi; "
+    "ln -sf /usr/local/simulated/software/hccn_tool /usr/local/Ascend/driver/tools/hccn_tool"
 )
 
 

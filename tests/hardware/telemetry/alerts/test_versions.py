@@ -32,7 +32,7 @@ def probed(committed, there: Machine, driver: str, firmware: Package | None = No
 
 def said() -> dict[str, list[str]]:
     found = Alert.objects.filter(state="open").select_related("rule", "machine")
-    return {alert.machine.name: [one.what for one in reasons(alert)] for alert in found}
+    return {alert.machine.name: [one.what for one in reasons(alert.values)] for alert in found}
 
 
 def test_the_machine_that_differs_from_most_of_its_site_is_named_and_it_ends_when_it_no_longer_does(committed):
