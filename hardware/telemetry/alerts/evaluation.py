@@ -77,8 +77,9 @@ def judged(rules: Sequence[Judged], periods: dict[int, list[Any]]) -> Findings:
     retired = set(Machine.objects.filter(pk__in=ids, state=Machine.State.RETIRED).values_list("pk", flat=True))
     there: dict[int, dict[tuple[int, str], Firing]] = {}
     rows = Alert.objects.filter(state=Alert.State.OPEN, machine__in=ids)
-    for pk, machine, rule, npu, clearing in rows.values_list("pk", "machine", "rule", "npu", "clearing_since"):
-        standing = Firing(pk, clearing.timestamp() if clearing else None)
+    fields = ("pk", "machine", "rule", "npu", "clearing_since", "opened_at")
+    for pk, machine, rule, npu, clearing, opened in rows.values_list(*fields):
+        standing = Firing(pk, clearing.timestamp() if clearing else None, opened.timestamp())
         there.setdefault(machine, {})[(rule, npu)] = standing
     keys = {rule.key for rule in rules}
     findings = Findings()
@@ -103,7 +104,7 @@ def _follow(standing: dict[tuple[int, str], Firing], event: Event) -> None:
     """Let the next period of the same call know."""
     if isinstance(event, Opened):
         # It has no id before it is stored; that it ends again in the same call is found in the next one.
-        standing[(event.rule_id, event.npu)] = Firing(0)
+        standing[(event.rule_id, event.npu)] = Firing(0, opened_at=event.at)
     elif isinstance(event, Over):
         standing.pop((event.rule_id, event.npu), None)
     else:

@@ -93,7 +93,7 @@ class Past:
     """
 
     pending: dict[str, list[float]] = field(default_factory=dict)
-    counters: dict[str, float] = field(default_factory=dict)
+    counters: dict[str, Any] = field(default_factory=dict)
     rises: dict[str, list[list[float]]] = field(default_factory=dict)
     changed: bool = False
 
@@ -104,6 +104,7 @@ class Firing:
 
     alert_id: int
     clearing_since: float | None = None
+    opened_at: float = 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,8 @@ def judge(
 ) -> list[Event]:
     """What a ``rollups.Period`` of one machine changes. ``past`` is written on; ``standing`` is the caller's to change.
 
+    A period may come again, or late: a collector that takes a machine over rolls up what it finds in Redis.
+
     ``silent``: the machine's state says that it can't be reached, whatever the period says.
     """
     began = period.at.timestamp()
@@ -159,6 +162,9 @@ def judge(
                 elif key in past.pending:
                     del past.pending[key]
                     past.changed = True
+            elif ended <= there.opened_at:
+                # From before it was opened: that it was well then ends nothing.
+                continue
             elif _well(rule, values):
                 since = began if there.clearing_since is None else there.clearing_since
                 if ended - since >= rule.clear_for_s:
@@ -292,14 +298,20 @@ class _Readings:
     def _rise(self, key: str, stat: Any) -> float:
         """By how much a counter grew since the period before, or in this one if it is the first."""
         if key not in self._rises:
-            counters = self.past.counters
-            before, now = counters.get(key), float(stat.max)
+            known = self.past.counters.get(key)
+            # What was stored by an older console is the value alone.
+            before, changed_at = known if isinstance(known, list) else (known, 0.0)
+            if changed_at >= self.ended:
+                # This period was looked at already, or a later one was: what it says is in the value.
+                self._rises[key] = 0.0
+                return 0.0
+            now = float(stat.max)
             # A driver that was started again counts from nothing: the lowest value is what to go on from then.
             self._rises[key] = now - float(stat.min) if before is None else max(0.0, now - before)
             if before is not None and float(stat.min) < before:
                 now = float(stat.min)
             if before != now:
-                counters[key] = now
+                self.past.counters[key] = [now, self.ended]
                 self.past.changed = True
         return self._rises[key]
 

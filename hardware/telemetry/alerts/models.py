@@ -112,8 +112,8 @@ class Memory(models.Model):
     """What judging a machine has to know of the periods before: of each machine of which there is something.
 
     ``pending``: ``RULE.VERSION|NPU`` -> [since, until] in seconds since 1970, while conditions hold and no alert is
-    open. ``counters``: ``METRIC|NPU`` -> the last value. ``rises``: ``RULE.VERSION|METRIC|NPU`` -> [[at, by how much],
-    ...] within the rule's duration.
+    open. ``counters``: ``METRIC|NPU`` -> [the last value, the end of the period that had it first]. ``rises``:
+    ``RULE.VERSION|METRIC|NPU`` -> [[at, by how much], ...] within the rule's duration.
     """
 
     machine = models.OneToOneField(Machine, on_delete=models.CASCADE, primary_key=True, related_name="+")

@@ -76,7 +76,7 @@ def _replay(rule: Judged, periods: Sequence[Any], found: Found, counted: Counter
         for event in judge([rule], period, past, there):
             if isinstance(event, Opened):
                 counted[period.machine] += 1
-                there[(event.rule_id, event.npu)] = Firing(counted.total())
+                there[(event.rule_id, event.npu)] = Firing(counted.total(), opened_at=event.at)
             elif isinstance(event, Over):
                 del there[(event.rule_id, event.npu)]
             elif isinstance(event, Clearing):

@@ -60,6 +60,37 @@ def test_what_becomes_well_survives_the_collector_and_ends_once(only_hot):
     assert list(told) == ["alert.opened", "alert.ended"]
 
 
+def test_a_period_that_is_judged_again_after_a_takeover_changes_nothing():
+    Rule.objects.all().delete()
+    grown = {"metric": "ecc_errors", "stat": "max", "op": "rises", "value": 1}
+    rule("ecc", grown).save()
+    there = machine()
+    errors = [(0, 0), (0, 7000), (7000, 7000), (0, 7000), (0, 0)]
+    minutes = [period(at, {"0-0": {"ecc_errors": count}}, machine=there) for at, count in enumerate(errors)]
+    for minute in minutes[:3]:
+        turn(minute)
+    assert list(Alert.objects.values_list("state", "values")) == [("ended", {"ecc_errors": 7000.0})]
+    # A driver that starts anew counts from nothing; its minute comes a second time, and older ones late.
+    turn(minutes[3])
+    turn(minutes[3])
+    turn(*minutes[1:3])
+    turn(minutes[4])
+    assert Alert.objects.count() == 1
+    turn(period(5, {"0-0": {"ecc_errors": 3}}, machine=there))
+    assert list(Alert.objects.filter(state="open").values_list("values", flat=True)) == [{"ecc_errors": 3.0}]
+
+
+def test_a_minute_from_before_an_alert_was_opened_does_not_end_it():
+    Rule.objects.all().delete()
+    rule("hot").save()
+    there = machine()
+    turn(period(9, HOT, machine=there))
+    turn(period(3, COOL, machine=there))
+    assert Alert.objects.get().state == "open"
+    turn(period(10, COOL, machine=there))
+    assert Alert.objects.get().state == "ended"
+
+
 def test_two_collectors_that_judge_the_same_period_open_one_alert(only_hot):
     there = machine()
     turn(*(period(minute, HOT, machine=there) for minute in range(2)))
