@@ -198,6 +198,8 @@ HOURS_DAYS = env.integer("CONSOLE_HOURS_DAYS", 400, low=0, high=3650)
 # Classes that know more of a machine than its npu-smi does: ``async read(pool, endpoint, machine_name)`` gives vitals
 # by name. The collector, which knows none of them, asks each at its slow pace.
 TELEMETRY_SOURCES = ["jobs.rollout.vitals.ServingVitals"]
+# Gives the packages of the depot, so that preflight of a machine names the one that would mend it.
+PREFLIGHT_STOCK = "jobs.depot.stock.stock"
 LINK_PATIENCE_SECONDS = env.integer("CONSOLE_LINK_PATIENCE_SECONDS", 600, low=5, high=86400)
 DEPOT_DIR = env.path("CONSOLE_DEPOT", VAR_DIR / "depot")
 # Rows that come before those of hardware/inventory/preflight/compatibility/known.toml.

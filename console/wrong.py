@@ -133,7 +133,7 @@ def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
             continue
         url = new_job(first.mend.kind, names, **first.mend.params) if first.mend else ""
         # A missing driver is what a bare machine looks like: not a failure, the next thing to do.
-        bare = first.mend is not None and first.mend.kind == "install-driver"
+        bare = first.code == "npus-healthy" and first.severity == "block"
         yield Trouble(
             3 if bare else 2,
             "warning" if bare or first.severity == "warn" else "failed",

@@ -16,15 +16,14 @@ from hardware.bmc.api import MachineBoardSerializer, board_certificate, give, ha
 from hardware.bmc.redfish import BmcFailure
 from hardware.bmc.services import detach
 from hardware.events import audit
-from hardware.inventory.compatibility.services import refresh
 from hardware.inventory.credentials.services import successor
 from hardware.inventory.fields import AddressField
 from hardware.inventory.jumps import JumpRefused, check_jump
 from hardware.inventory.keys import SECRETS, login_problems
 from hardware.inventory.lists.entries import RESERVED
 from hardware.inventory.models import Credential, Machine
-from hardware.inventory.preflight import Need, evaluate
 from hardware.inventory.services import change, confirm, enroll, offered_key, probe, restore, retire
+from hardware.inventory.standing import Standing, with_stock
 from hardware.ssh import background
 from hardware.ssh.hostkeys import HostKey
 
@@ -254,14 +253,9 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
     @action(detail=True)
     def preflight(self, request: Request, name: str) -> Response:
         """What the last facts say about the machine as such; a job's own needs are in its plan."""
-        facts = self.get_object().read
-        refresh()
-        checks = (
-            evaluate(facts, Need(kernel_headers=True, packages=("dkms", "gcc", "make"), driver_tools=True))
-            if facts
-            else []
-        )
-        return Response({"checks": [_check(check) for check in checks], "probed": facts is not None})
+        standing = Standing(self.get_object(), with_stock())
+        checks = [_check(check) for check in standing.checks]
+        return Response({"checks": checks, "probed": standing.facts is not None})
 
 
 def _check(check: Any) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
 
 from hardware.inventory import causes, wording
 from hardware.inventory.compatibility.services import refresh
@@ -19,6 +21,19 @@ from hardware.inventory.preflight.compatibility import in_force
 
 # What every machine of the fleet is to have: it can build the driver, and its NPUs answer.
 FLEET = Need(kernel_headers=True, packages=("dkms", "gcc", "make"), driver_tools=True, npus=True)
+
+
+_need = FLEET
+
+
+def with_stock() -> Need:
+    """What every machine is to have, with the packages of the depot that would mend what it lacks."""
+    global _need
+    stock = import_string(settings.PREFLIGHT_STOCK)()
+    # The same one while the depot has the same: checks that were made with it are known by that.
+    if _need.depot != stock:
+        _need = replace(FLEET, depot=stock)
+    return _need
 
 
 def new_job(kind: str, machines: list[str], **params: object) -> str:
@@ -58,13 +73,13 @@ class Known:
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
-        self._table: object = None
+        self._judged_by: tuple[object, Need] = (None, FLEET)
         self._checks: list[Check] = []
 
-    @property
-    def checks(self) -> list[Check]:
-        if self._table is not in_force():
-            self._table, self._checks = in_force(), evaluate(self.facts, FLEET)
+    def checks(self, need: Need) -> list[Check]:
+        table, before = self._judged_by
+        if table is not in_force() or before is not need:
+            self._judged_by, self._checks = (in_force(), need), evaluate(self.facts, need)
         return self._checks
 
 
@@ -77,6 +92,7 @@ CHUNK = 500
 def standings(machines: QuerySet[Machine]) -> list[Standing]:
     """Many machines at once: facts that have been looked at before are not read again, they are most of the work."""
     refresh()
+    need = with_stock()
     found = list(machines.defer("facts"))
     missing = [one.pk for one in found if one.facts_at and (one.pk, one.facts_at) not in _known]
     if len(_known) + len(missing) > KNOWN:
@@ -87,14 +103,18 @@ def standings(machines: QuerySet[Machine]) -> list[Standing]:
         for pk, facts_at, facts in rows:
             if facts and facts_at:
                 _known[pk, facts_at] = Known(Facts.from_json(facts))
-    return [Standing(one, _known.get((one.pk, one.facts_at)) if one.facts_at else None) for one in found]
+    return [Standing(one, need, _known.get((one.pk, one.facts_at)) if one.facts_at else None) for one in found]
 
 
 class Standing:
-    """``state`` is ``new``, ``blocked``, ``silent``, ``retired``, ``unprobed``, ``attention`` or ``ready``."""
+    """``state`` is ``new``, ``blocked``, ``silent``, ``retired``, ``unprobed``, ``attention`` or ``ready``.
 
-    def __init__(self, machine: Machine, known: Known | None = None) -> None:
+    ``need`` is ``with_stock()`` where somebody reads the checks; the state does not rest on the depot.
+    """
+
+    def __init__(self, machine: Machine, need: Need = FLEET, known: Known | None = None) -> None:
         self.machine = machine
+        self._need = need
         self._known = known
 
     @cached_property
@@ -104,9 +124,9 @@ class Standing:
     @cached_property
     def checks(self) -> list[Check]:
         if self._known:
-            return self._known.checks
+            return self._known.checks(self._need)
         refresh()
-        return evaluate(self.facts, FLEET) if self.facts else []
+        return evaluate(self.facts, self._need) if self.facts else []
 
     @cached_property
     def rows(self) -> list[Row]:

@@ -36,7 +36,7 @@ def another_driver(facts: Facts, need: Need, fits: Callable[[Part], bool], missi
 
 
 def another_firmware(facts: Facts, need: Need, driver: Part) -> Advice:
-    """The driver that is there or chosen, with a firmware of the depot that goes with it."""
+    """The driver that is there or chosen, with a firmware of the depot that goes with it; else another such pair."""
     if need.depot is None:
         return None, (), {}
     firmware = next((one for one in newest(need.depot, "firmware", facts) if judge(driver, one).fits), None)
@@ -49,7 +49,12 @@ def another_firmware(facts: Facts, need: Need, driver: Part) -> Advice:
         params = {"driver": same.artifact, "firmware": firmware.artifact}
         mend = Mend("install-driver", params, gettext_noop("Install driver and firmware"))
         return mend, (_THERE,), {"packages": f"{same.name}, {firmware.name}"}
-    known = ", ".join(in_force().partners("driver", driver.version, "firmware"))
+    # No firmware for this driver: another driver with its own would do as well.
+    pair = another_driver(facts, need, lambda one: True, "")
+    if pair[0] is not None:
+        return pair
+    partners = in_force().partners("driver", driver.version, "firmware")
+    known = ", ".join(one for one in partners if judge(driver, Part("firmware", one)).fits)
     takes = ", ".join(f"{low}–{high}" for low, high in driver.ranges_of("firmware"))
     name = file_of("firmware", known or takes, facts) if firmware is None else file_of("driver", driver.version, facts)
     return None, (_MISSING,), {"missing": name}

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from hardware.inventory.facts import Facts
 from hardware.inventory.preflight.records import GIB, Check, Need, gettext_noop, say
 
+# What every service pack of Kylin V10 comes with.
+KERNEL = "4.19.90"
 # Of the memory that was asked for, the kernel keeps some for itself before MemTotal is reckoned.
 KEPT_BY_KERNEL = 0.06
 
@@ -27,7 +29,11 @@ def system(facts: Facts, need: Need) -> Iterator[Check]:
     values = {"system": facts.os_name or facts.os_id, "kernel": facts.kernel or "?", "id": facts.os_id}
     if facts.os_name is None and facts.os_id is None:
         yield say("system", "unknown", gettext_noop("The machine did not say which system it runs."), **values)
-    elif facts.os_id == "kylin":
+    elif facts.os_id == "kylin" and "V10" in (facts.os_name or "V10"):
+        if facts.kernel and not facts.kernel.startswith(KERNEL):
+            sentence = gettext_noop("Kernel %(kernel)s is not the %(usual)s of Kylin V10; nobody has tried it.")
+            yield say("system", "warn", sentence, **values, usual=KERNEL)
+            return
         yield say("system", "pass", gettext_noop("%(system)s, kernel %(kernel)s."), **values)
     else:
         yield say("system", "warn", gettext_noop("%(system)s is not Kylin V10; nobody has tried it."), **values)

@@ -39,6 +39,9 @@ def check(code: str, found: Facts, need: Need) -> Check:
         ("architecture", {"architecture": "x86_64"}, Need(), "block"),
         ("architecture", {"architecture": None}, Need(), "unknown"),
         ("system", {"os_id": "ubuntu", "os_name": "Ubuntu 22.04"}, Need(), "warn"),
+        ("system", {"os_name": "Kylin Linux Advanced Server V11 (Swan)"}, Need(), "warn"),
+        ("system", {"kernel": "6.6.0-32.7.v2505.ky11.aarch64"}, Need(), "warn"),
+        ("system", {}, Need(), "pass"),
         ("system", {"os_id": None, "os_name": None}, Need(), "unknown"),
         ("memory", {}, Need(memory=500 * GIB), "pass"),
         ("memory", {}, Need(memory=1000 * GIB), "block"),
@@ -96,6 +99,19 @@ def test_a_firmware_outside_the_drivers_range_names_the_range_and_the_depots_pac
     assert told.mend is not None and told.mend.params == {"driver": 1, "firmware": 3}
     missing = check("driver-firmware", wrong, Need(depot=DEPOT[:2]))
     assert missing.mend is None and "Ascend-hdk-910-npu-firmware_7.5.0.2.220.run is missing" in missing.reason
+
+
+def test_where_no_firmware_suits_the_driver_another_pair_is_named_and_never_what_is_there_already():
+    narrow = Package("24.1.0", ranges=(("7.0.0", "7.4.99"),))
+    other = replace(
+        DEPOT[0], version="23.0.3", name="older-driver.run", artifact=9, ranges=(("firmware", (("7.5", "7.5"),)),)
+    )
+    found = check("driver-firmware", facts(driver=narrow), Need(depot=(DEPOT[0], DEPOT[2], other)))
+    assert found.severity == "block" and found.mend is not None
+    assert found.mend.params == {"driver": 1, "firmware": 3} and "7.0.0 – 7.4.99" in found.reason
+    chosen = replace(DEPOT[0], ranges=(("firmware", (("7.0.0", "7.4.99"),)),))
+    found = check("driver-firmware", facts(driver=narrow), Need(depot=(chosen, DEPOT[2]), installs=(chosen,)))
+    assert found.mend is None and "firmware_7.0.0–7.4.99.run is missing" in found.reason
 
 
 def test_what_a_job_would_install_is_judged_not_what_it_replaces():
