@@ -25,6 +25,7 @@ SECTIONS = (
             "machine-add",
             "machine",
             "machine-changes",
+            "machine-edit",
             "machine-import",
             "machine-scan",
             "groups",

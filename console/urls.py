@@ -8,6 +8,7 @@ from console.notifications.pages import notifications
 from console.pages import overview
 from console.preferences import preferences
 from hardware.bmc import pages as bmc
+from hardware.inventory import changing
 from hardware.inventory import pages as machines
 from hardware.inventory.changes.pages import machine_changes
 from hardware.inventory.compatibility import pages as compatibility
@@ -42,6 +43,9 @@ urlpatterns = [
     path("machines/scan/", scan_network, name="machine-scan"),
     path("readiness/", readiness, name="readiness"),
     path("machines/<str:name>/", machines.machine, name="machine"),
+    path("machines/<str:name>/edit/", changing.edit, name="machine-edit"),
+    path("machines/<str:name>/retire/", changing.retire_machine, name="machine-retire"),
+    path("machines/<str:name>/restore/", changing.restore_machine, name="machine-restore"),
     path("machines/<str:name>/probe/", machines.probe_now, name="machine-probe"),
     path("machines/<str:name>/new-key/", new_key, name="machine-new-key"),
     path("machines/<str:name>/confirm/", machines.confirm_key, name="machine-confirm"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -56,7 +57,7 @@ class MachineForm(MachineModelForm):
         choice = self.fields["credential"]
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [(f"old:{name}", name) for name in names] + [(NEW, _("A new credential"))]
-        choice.initial = f"old:{names[0]}" if names else NEW
+        self.initial.setdefault("credential", f"old:{names[0]}" if names else NEW)
         sudo = self.fields["sudo"]
         assert isinstance(sudo, forms.ChoiceField)
         sudo.choices = [
@@ -120,7 +121,7 @@ class MachineForm(MachineModelForm):
         if found is None:
             raise ValidationError(_("There is no machine called %(name)s.") % {"name": name})
         try:
-            check_jump(str(self.cleaned_data.get("name", "")), found)
+            check_jump(self.instance.name or str(self.cleaned_data.get("name", "")), found)
         except JumpRefused as wrong:
             raise ValidationError(str(wrong)) from wrong
         return found
@@ -128,11 +129,35 @@ class MachineForm(MachineModelForm):
     def enrolment(self) -> dict[str, Any]:
         """What ``enroll`` takes: the machine's fields, and either a credential or the fields of a new one."""
         given = self.cleaned_data
-        fields = {name: given[name] for name in ("name", "host", "port", "site", "labels", "jump")}
+        return {name: given[name] for name in ("name", "host", "port", "site", "labels", "jump")} | self._login()
+
+    def _login(self) -> dict[str, Any]:
+        given = self.cleaned_data
         if given["credential"] == NEW:
             login = {name: given[name] for name in ("username", "sudo", *SECRETS)}
-            return {**fields, "new_credential": {"name": given["credential_name"], **login}}
+            return {"new_credential": {"name": given["credential_name"], **login}}
         try:
-            return {**fields, "credential": Credential.objects.get(name=given["credential"].removeprefix("old:"))}
+            return {"credential": Credential.objects.get(name=given["credential"].removeprefix("old:"))}
         except Credential.DoesNotExist:
             raise ValidationError(_("This credential is gone; choose another.")) from None
+
+
+class ChangeForm(MachineForm):
+    """What can change of a machine that is there."""
+
+    port = None  # type: ignore[assignment]
+
+    class Meta:
+        model = Machine
+        fields = ["site"]
+
+    def __init__(self, data: QueryDict | None, *, machine: Machine) -> None:
+        self._before = {name: getattr(machine, name) for name in ("site", "labels", "jump", "credential")}
+        jump = machine.jump.name if machine.jump else ""
+        shown = {"labels": " ".join(machine.labels), "jump": jump, "credential": f"old:{machine.credential.name}"}
+        super().__init__(data, instance=machine, initial=shown)
+
+    def changes(self) -> dict[str, Any]:
+        """What ``change`` takes: the fields that are other than before."""
+        now = {name: self.cleaned_data[name] for name in ("site", "labels", "jump")} | self._login()
+        return {name: value for name, value in now.items() if value != self._before.get(name)}

@@ -23,7 +23,7 @@ from hardware.inventory.models import Machine
 from hardware.inventory.selection import Selection
 from hardware.inventory.services import confirm, enroll, probe
 from hardware.inventory.software import software
-from hardware.inventory.standing import Standing, standings
+from hardware.inventory.standing import Standing, standings, with_stock
 from hardware.inventory.ticked import act
 from hardware.ssh import background
 from hardware.ssh.errors import SSHFailure
@@ -59,13 +59,16 @@ def machines(request: HttpRequest) -> HttpResponse:
         Choice(name, sorted({value for standing in fleet for value in _values(standing, name)}), asked[name])
         for name in FILTERS
     ]
-    shown = [standing for standing in fleet if wanted.lets(standing)]
+    # As with what is done to all that are shown: retired ones only where they are asked for.
+    among = [one for one in fleet if (one.state == Machine.State.RETIRED) == (wanted.state == Machine.State.RETIRED)]
+    shown = [standing for standing in among if wanted.lets(standing)]
     page = Paginator(shown, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": page.object_list,
         "total": len(fleet),
         "shown": len(shown),
+        "retired": sum(1 for one in fleet if one.state == Machine.State.RETIRED),
         "choices": choices,
         "filtered": bool(wanted),
         "q": text,
@@ -116,7 +119,7 @@ def machine(request: HttpRequest, name: str) -> HttpResponse:
     """One machine: what it is, what stands in its way, what its NPUs do, what was done to it."""
     fields = ("credential", "jump", "bmc__credential")
     found = get_object_or_404(Machine.objects.select_related(*fields), name=name)
-    standing = Standing(found)
+    standing = Standing(found, with_stock())
     bmc = getattr(found, "bmc", None)
     context: dict[str, Any] = {
         "software": software(standing) if standing.facts else [],

@@ -63,8 +63,7 @@ def enroll(
     key = key or offered_key(fields["name"], fields["host"], fields.get("port", 22), fields.get("jump"))
     with transaction.atomic():
         if new_credential is not None:
-            fields["credential"] = Credential.objects.create(**new_credential)
-            audit("credential.create", f"credential:{new_credential['name']}", actor=actor)
+            fields["credential"] = _new_credential(new_credential, actor)
         check_jump(fields["name"], fields.get("jump"))
         machine = Machine.objects.create(**fields, offered_key=key.public, offered_fingerprint=key.fingerprint)
         audit("machine.enroll", f"machine:{machine.name}", actor=actor, host=machine.host, fingerprint=key.fingerprint)
@@ -94,9 +93,19 @@ def confirm(machine: Machine, fingerprint: str, *, actor: str) -> bool:
     return bool(pinned)
 
 
-def change(machine: Machine, *, actor: str, **fields: Any) -> None:
-    """Give a machine another site, labels, credential or jump host. Raises ``JumpRefused``."""
+def _new_credential(fields: dict[str, str], actor: str) -> Credential:
+    made = Credential.objects.create(**fields)
+    audit("credential.create", f"credential:{made.name}", actor=actor)
+    return made
+
+
+def change(machine: Machine, *, actor: str, new_credential: dict[str, str] | None = None, **fields: Any) -> None:
+    """Give a machine another site, labels, jump host, or credential, which may be a new one. Raises ``JumpRefused``."""
     with transaction.atomic():
+        if new_credential is not None:
+            fields["credential"] = _new_credential(new_credential, actor)
+        if not fields:
+            return
         if "jump" in fields:
             # Here once more: two that are given to each other at the same time would make a loop.
             check_jump(machine.name, fields["jump"])
