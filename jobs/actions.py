@@ -37,16 +37,14 @@ from jobs.local import execute_locally, report_of, work_folder
 from jobs.logins import prove
 from jobs.logs import logbook, reading
 from jobs.models import JobStep
-from jobs.plan import FetchArtifact, LocalCommand, LogIn, Reboot, Request, RunCommand, SendArtifact, Step
+from jobs.plan import FetchArtifact, LocalCommand, LogIn, Request, RunCommand, SendArtifact, Step
 from jobs.products import keep
 from jobs.secrets.mask import Mask, MaskedStream
 from jobs.secrets.services import pick
 from jobs.states import StepState
 
-BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 # A machine that never answered is given up sooner than one whose link was cut.
 FIRST_CONTACT_SECONDS = 5
-ASK_AGAIN_SECONDS = 60
 CANCEL_AGAIN_SECONDS = 2
 # The shortest command there is takes no longer, however busy the machine.
 ANSWER_SECONDS = 10
@@ -108,7 +106,7 @@ class Actions:
         while True:
             try:
                 await self._start(row, action, endpoint)
-                finished = await self._follow(row, action, endpoint)
+                finished, stopped = await self._follow(row, action, endpoint)
                 break
             except RunLost:
                 await self._wipe(row, action, endpoint)
@@ -129,7 +127,7 @@ class Actions:
         if self.mask:
             # Not the machine's own: with it a secret that the log there holds could be guessed and checked.
             row.log_sha256, row.log_length = await on_db_until_done(reading.measure, source)
-        if self.stop.is_set():
+        if stopped:
             raise CancelRequested
         return self.kind.judge(step, finished.exit_status, log)
 
@@ -139,18 +137,19 @@ class Actions:
             if self.stop.is_set():
                 raise CancelRequested
             prepare = partial(runs.prepare, self.pool, endpoint, row.run_id, action.command)
-            boot_id = await self._patiently(row, prepare)
+            boot_id = await self.patiently(row, prepare)
             await write(move, self.lease, row, StepState.RUNNING, boot_id=boot_id)
         if self.stop.is_set():
             look = partial(runs.inspect, self.pool, endpoint, row.run_id)
-            there = await self._patiently(row, look, detached=True)
+            there = await self.patiently(row, look, detached=True)
             if not there.started:
                 raise CancelRequested
         secrets = pick(self.secrets, action.secrets)
         start = partial(runs.start, self.pool, endpoint, row.run_id, row.boot_id, secrets=secrets)
-        await self._patiently(row, start, detached=True)
+        await self.patiently(row, start, detached=True)
 
-    async def _follow(self, row: JobStep, action: RunCommand, endpoint: Endpoint) -> Finished:
+    async def _follow(self, row: JobStep, action: RunCommand, endpoint: Endpoint) -> tuple[Finished, bool]:
+        """How it ended, and whether that is because it was stopped."""
         source = f"run:{row.run_id}"
 
         async def on_chunk(offset: int, data: bytes) -> None:
@@ -179,16 +178,22 @@ class Actions:
             if not late:
                 # What ended in time is not stopped for a log that takes longer to arrive.
                 await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopped = False
             while not following.done():
+                if not stopped and await self._has_ended(row, endpoint):
+                    # It is done, and not cut off: only its log has still to arrive.
+                    await asyncio.wait({following})
+                    break
+                stopped = True
                 # More than once: a command that has only just been started may not have had a process to signal.
                 cancel = partial(runs.cancel, self.pool, endpoint, row.run_id)
-                await self._patiently(row, cancel, detached=True)
+                await self.patiently(row, cancel, detached=True)
                 await asyncio.wait({following}, timeout=CANCEL_AGAIN_SECONDS)
             finished = await following
             await masked.flush()
             if late:
                 raise steptime.too_late(endpoint.name, row, action.timeout_s)
-            return finished
+            return finished, stopped
         except (MachineRebooted, RunLost):
             await masked.flush()
             raise
@@ -198,7 +203,7 @@ class Actions:
 
     async def _has_ended(self, row: JobStep, endpoint: Endpoint) -> bool:
         look = partial(runs.inspect, self.pool, endpoint, row.run_id)
-        return (await self._patiently(row, look, detached=True)).exit_status is not None
+        return (await self.patiently(row, look, detached=True)).exit_status is not None
 
     async def _wipe(self, row: JobStep, action: RunCommand, endpoint: Endpoint) -> None:
         """Secrets that the run could not remove itself."""
@@ -222,7 +227,7 @@ class Actions:
             done[0] = sent
 
         try:
-            sent = await self._patiently(
+            sent = await self.patiently(
                 row,
                 lambda: send(
                     self.pool,
@@ -254,10 +259,10 @@ class Actions:
         """Bring a file of the machine into the depot."""
         async with work_folder(row.run_id, self.lease.attempt, {}) as folder:
             product = replace(action.product, file=Path(action.product.file).name)
-            await self._patiently(row, lambda: fetch(self.pool, endpoint, action.product.file, folder / product.file))
+            await self.patiently(row, lambda: fetch(self.pool, endpoint, action.product.file, folder / product.file))
             return {"artifacts": await on_db_until_done(keep, self.lease.job_id, folder, [product])}
 
-    async def _patiently(self, row: JobStep, attempt: Callable[[], Awaitable[T]], *, detached: bool = False) -> T:
+    async def patiently(self, row: JobStep, attempt: Callable[[], Awaitable[T]], *, detached: bool = False) -> T:
         """Try again while the link is cut: as long as the site's patience if it was up before, else a moment only.
 
         A command that gives no answer may be a link that swallows what is sent. ``detached``: the attempt deals with a
@@ -286,37 +291,6 @@ class Actions:
             if began is not None:
                 await write(move, self.lease, row, StepState.RUNNING)
             return result
-
-    async def reboot(
-        self, row: JobStep, step: Step, action: Reboot, endpoint: Endpoint, results: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Restart once: the boot id from before is stored first, so that a second worker sees whether it happened."""
-        if action.only_if and not any(result.get(action.only_if) for result in results.values()):
-            return {"skipped": True}
-        if not row.boot_id:
-            before = (await self._patiently(row, lambda: execute(self.pool, endpoint, BOOT_ID))).stdout.strip()
-            await write(move, self.lease, row, StepState.RUNNING, boot_id=before)
-        deadline = time.monotonic() + await steptime.left(row, action.timeout_s)
-        asked: float | None = None
-        while True:
-            with suppress(SSHFailure):
-                now = (await execute(self.pool, endpoint, BOOT_ID, timeout=10)).stdout.strip()
-                if now and now != row.boot_id:
-                    return {"boot_id": now}
-                # Still the boot from before: asking again can't restart it twice, whoever asked first.
-                if asked is None or time.monotonic() - asked > ASK_AGAIN_SECONDS:
-                    asked = time.monotonic()
-                    await execute(self.pool, endpoint, action.command)
-            if self.stop.is_set():
-                raise CancelRequested
-            if time.monotonic() > deadline:
-                seconds = steptime.limit(row, action.timeout_s)
-                raise JobFailed(
-                    "reboot-timeout",
-                    f"{endpoint.name} did not come back within {seconds:g} s of its restart.",
-                    "Look at the machine's console or its BMC.",
-                )
-            await asyncio.sleep(1)
 
     async def request(self, row: JobStep, step: Step, action: Request, endpoint: Endpoint) -> dict[str, Any]:
         """Ask until the answer is 200 and as expected."""
@@ -371,18 +345,18 @@ class Actions:
                 self.pool.forget(endpoint)
                 raise
 
-        await self._patiently(row, answers)
+        await self.patiently(row, answers)
         return asked > 1
 
     async def log_in(self, row: JobStep, action: LogIn) -> dict[str, Any]:
         """Prove another credential."""
-        return await self._patiently(row, partial(prove, self.pool, row.machine_id or 0, action))
+        return await self.patiently(row, partial(prove, self.pool, row.machine_id or 0, action))
 
     async def facts(self, row: JobStep, expect: dict[str, Any]) -> dict[str, Any]:
         """Probe, store the facts, hold them against what is expected."""
         assert row.machine is not None
         machine = row.machine
-        facts = await self._patiently(row, lambda: probe(self.pool, machine))
+        facts = await self.patiently(row, lambda: probe(self.pool, machine))
         return hold(machine.name, facts, expect)
 
 

@@ -37,6 +37,7 @@ from jobs.plan import (
     Step,
     Watch,
 )
+from jobs.restart import restart
 from jobs.states import DONE_STEPS, StepState
 from jobs.stored import recall
 from jobs.watching import watch
@@ -167,7 +168,7 @@ class Course:
                 # It minds its own time: stopped from outside it could not hand the fans back.
                 return await hold_fans(actions, row, step.action, endpoint)
             case Reboot():
-                return await actions.reboot(row, step, step.action, endpoint, results)
+                return await restart(actions, row, step.action, endpoint, results)
             case FetchArtifact():
                 work = actions.fetch(row, step.action, endpoint)
             case SendArtifact():

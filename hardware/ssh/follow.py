@@ -113,12 +113,12 @@ async def _stream(pool: Pool, endpoint: Endpoint, text: str, cursor: Cursor) -> 
 
 
 async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor: Cursor) -> Finished:
-    """Read what the log still holds, then its exit status, size and hash."""
+    """Read exit status, size and hash, then what the log still holds up to that size.
+
+    What the command left running may write there for ever: the log ends where it stood when this was asked.
+    """
     # tail was stopped the moment the run had ended: its last bytes are read again, by offset.
     cursor.drop()
-    rest = f"tail -c +{cursor.offset + 1} {root}/{run_id}/log"
-    await _stream(pool, endpoint, rest, cursor)
-    await cursor.flush(everything=True)
     result = await execute(pool, endpoint, supervisor.finish_text(root, run_id), timeout=600)
     parts = result.stdout.split()
     if result.exit_status != 0 or len(parts) != 3:
@@ -126,6 +126,10 @@ async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor
     finished = Finished(int(parts[0]), int(parts[1]), parts[2])
     if finished.log_bytes < cursor.offset:
         raise _cut_short(endpoint, run_id, cursor.offset)
+    if finished.log_bytes > cursor.offset:
+        rest = supervisor.rest_text(root, run_id, cursor.offset, finished.log_bytes)
+        await _stream(pool, endpoint, rest, cursor)
+        await cursor.flush(everything=True)
     if finished.log_bytes != cursor.offset:
         raise LinkLost(endpoint.name, f"the log has {finished.log_bytes} bytes, {cursor.offset} arrived.")
     return finished

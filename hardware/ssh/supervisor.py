@@ -166,9 +166,14 @@ exit 0
 
 
 def finish_text(root: str, run_id: str) -> str:
-    """Prints exit status, log size and the log's SHA-256."""
+    """Prints exit status, the log's size now, and the SHA-256 of so much of it: something may still write there."""
     d = shlex.quote(f"{root}/{run_id}")
-    return f'cd {d} && echo "$(cat exit) $(wc -c <log) $(sha256sum <log | cut -d" " -f1)"'
+    return f'cd {d} && n=$(wc -c <log) && echo "$(cat exit) $n $(head -c $n log | sha256sum | cut -d" " -f1)"'
+
+
+def rest_text(root: str, run_id: str, after: int, size: int) -> str:
+    """Prints the log from byte ``after`` to byte ``size``."""
+    return f"tail -c +{after + 1} {shlex.quote(f'{root}/{run_id}/log')} | head -c {size - after}"
 
 
 def cancel_text(root: str, run_id: str, grace: int) -> str:

@@ -164,6 +164,23 @@ def test_a_job_that_was_to_stop_when_its_worker_died_is_stopped_by_the_next(
     assert (watch.folder(job) / "exit").exists() and not late.exists() and not then.exists()
 
 
+def test_a_run_that_ended_by_itself_before_it_was_to_stop_is_done_and_not_said_to_be_cut_off(
+    machine: Machine, tmp_path: Path
+):
+    then = tmp_path / "then"
+    job = launch("command", {"command": "echo up; sleep 1; echo end", "then": f"touch {then}"}, [machine], actor="ada")
+    worker = start_worker(job)
+    watch.until(lambda: watch.lines(job))
+    worker.kill()
+    worker.wait()
+    watch.until((watch.folder(job) / "exit").exists)
+    assert cancel(job, actor="ada")
+    watch.expire(job)
+    take_over(job)
+    assert job.state == JobState.CANCELLED and not then.exists()
+    assert [step.state for step in job.steps.order_by("position")] == ["succeeded", "pending"]
+
+
 def test_a_run_that_had_no_process_yet_when_it_was_to_stop_is_stopped_all_the_same(machine: Machine, tmp_path: Path):
     late = tmp_path / "late"
     job = launch("command", {"command": f"echo up; sleep 40; touch {late}"}, [machine], actor="ada")

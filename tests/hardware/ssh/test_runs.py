@@ -203,6 +203,18 @@ async def test_a_log_that_is_shorter_than_what_is_stored_of_it_is_said_at_once(s
     await runs.cancel(pool, server.endpoint, "r10", root=str(tmp_path))
 
 
+async def test_what_a_command_leaves_running_can_not_keep_its_run_from_ending(server, pool, tmp_path: Path):
+    sink = Sink()
+    await begin(pool, server.endpoint, "r11", "while :; do echo x; done & echo done", root=str(tmp_path))
+    try:
+        async with asyncio.timeout(30):
+            ended = await follow(pool, server.endpoint, "r11", after=0, on_chunk=sink, root=str(tmp_path))
+    finally:
+        await runs.cancel(pool, server.endpoint, "r11", grace=1, root=str(tmp_path))
+    assert (ended.exit_status, ended.log_bytes) == (0, len(sink.data))
+    assert ended.log_sha256 == hashlib.sha256(sink.data).hexdigest()
+
+
 async def test_a_run_that_never_was_and_a_folder_that_can_not_be_written_are_said(server, pool, tmp_path: Path):
     with pytest.raises(RunLost, match="never started"):
         await follow(pool, server.endpoint, "none", after=0, on_chunk=Sink(), root=str(tmp_path))
