@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
+from hardware.strict import Strict
 from jobs import dryrun, registry, reports, retry
 from jobs.collision import look_ahead
 from jobs.control import cancel, pause, resume
@@ -23,9 +24,9 @@ from jobs.logs.api import LogActions
 from jobs.models import Job, JobStep, JobTransition
 from jobs.options import Options, OptionsSerializer
 from jobs.pipelines import references
-from jobs.pipelines.deferral import defer
+from jobs.pipelines.deferral import defer, needed
 from jobs.pipelines.services import carry_on
-from jobs.request import resolve
+from jobs.request import TargetsSerializer, resolve
 from jobs.services import kind_of, launch
 
 
@@ -62,7 +63,7 @@ class TransitionSerializer(serializers.ModelSerializer[JobTransition]):
         fields = ["at", "from_state", "to_state", "actor", "attempt", "reason"]
 
 
-class PauseSerializer(serializers.Serializer[Any]):
+class PauseSerializer(Strict):
     """``before`` is the key of a step; without it the job pauses before the next step of each machine."""
 
     before = serializers.CharField(required=False, default="")
@@ -102,7 +103,7 @@ class OneSerializer(JobSerializer):
         fields = [*JobSerializer.Meta.fields, "retries", "after", "pipelines"]
 
 
-class RetrySerializer(serializers.Serializer[Any]):
+class RetrySerializer(Strict):
     """``failed`` machines are those on which not every step was done. ``params`` and ``options`` take the place of the
     job's own."""
 
@@ -113,7 +114,7 @@ class RetrySerializer(serializers.Serializer[Any]):
     propose = serializers.BooleanField(required=False, default=False)
 
 
-class LaunchSerializer(serializers.Serializer[Any]):
+class LaunchSerializer(Strict):
     """``plan_hash`` is the hash that a dry run showed: with it, only that very plan is run. ``propose``: another person
     has to approve it first."""
 
@@ -122,9 +123,7 @@ class LaunchSerializer(serializers.Serializer[Any]):
     machines = serializers.SlugRelatedField(
         slug_field="name", many=True, queryset=Machine.objects.all(), required=False
     )
-    targets = serializers.DictField(
-        required=False, help_text='Instead of machines: {"group": NAME}, or {"site": NAME, "labels": [NAMES]}.'
-    )
+    targets = TargetsSerializer(required=False, help_text="Instead of machines.")
     options = OptionsSerializer(required=False)
     plan_hash = serializers.CharField(required=False, default="")
     propose = serializers.BooleanField(required=False, default=False)
@@ -293,6 +292,7 @@ def _wanted(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
 def _deferred(request: Request, wanted: dict[str, Any], given: dict[str, Any]) -> Response:
     """A job that comes after others. A dry run shows the plan as it would be now, if everything is known by now."""
     if request.query_params.get("dry_run") in ("1", "true"):
+        needed(given["after"])
         known = {**wanted, "params": references.resolve(wanted["params"], wanted["machines"])}
         return _planned_or_launched(request, known, given)
     job = defer(

@@ -145,3 +145,18 @@ class Kind(ABC):
     def report_page(self, job: Job, report: dict[str, Any], *, whole: bool) -> dict[str, Any]:
         """What ``report_template`` shows. Without ``whole``, ``report`` is what the log's last line had of it."""
         return {"report": report}
+
+
+class Parametrised(Protocol):
+    """A kind of job, or a pipeline."""
+
+    title: ClassVar[StrOrPromise]
+    Params: ClassVar[type[serializers.Serializer[Any]]]
+
+
+def check_names(of: Parametrised, params: Mapping[str, Any]) -> None:
+    """Raise ``PlanRefused`` for a parameter that there is not: left out, a default would take its place."""
+    known = of.Params().fields
+    for name in params:
+        if name not in known:
+            raise PlanRefused("params-invalid", f"{of.title} has no parameter {name}.", f"Leave {name} out.", str(name))

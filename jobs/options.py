@@ -11,6 +11,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from hardware.strict import Strict
 from jobs.failures import PlanRefused
 
 LOWEST, NORMAL, HIGHEST = 0, 50, 100
@@ -66,7 +67,7 @@ class Options:
         return int(self.tolerate)
 
 
-class OptionsSerializer(serializers.Serializer[Any]):
+class OptionsSerializer(Strict):
     """How the job is carried out; what is left out is as usual."""
 
     priority = serializers.IntegerField(

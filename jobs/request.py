@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from rest_framework import serializers
 
 from hardware.inventory.groups.models import Group
 from hardware.inventory.models import Machine
 from hardware.inventory.selection import Selection, usable
+from hardware.strict import Strict
 from jobs.failures import PlanRefused
 from jobs.options import Options
 
@@ -43,8 +46,33 @@ class Request:
         return resolve(self.targets)
 
 
+class TargetsSerializer(Strict):
+    """One of: ``machines`` by name; ``group``; or filters, as a saved group has them. Found anew each time."""
+
+    machines = serializers.ListField(child=serializers.CharField(), required=False)
+    labels = serializers.ListField(child=serializers.CharField(), required=False)
+    site = serializers.CharField(required=False)
+    text = serializers.CharField(required=False)
+    state = serializers.CharField(required=False)
+    chip = serializers.CharField(required=False)
+    driver = serializers.CharField(required=False)
+    group = serializers.CharField(required=False)
+
+
 def resolve(targets: Mapping[str, Any]) -> list[Machine]:
-    """The machines that targets mean now."""
+    """The machines that targets mean now.
+
+    Raises ``PlanRefused`` for what is not there, and for what it does not know: without it, more machines were meant.
+    """
+    ways = [way for way in ("machines", "group") if way in targets]
+    known = ways[:1] or [one.name for one in fields(Selection)]
+    if unknown := sorted(set(targets) - set(known)):
+        raise PlanRefused(
+            "targets-invalid",
+            f"Targets of this form have no {unknown[0]}.",
+            f"Give one of {', '.join(known)}, or another form: machines, group, or filters.",
+            f"targets.{unknown[0]}",
+        )
     if "machines" in targets:
         names = list(dict.fromkeys(targets["machines"]))
         found = {machine.name: machine for machine in Machine.objects.filter(name__in=names)}

@@ -15,6 +15,7 @@ from jobs.models import Job
 from jobs.options import Options
 from jobs.pipelines import references
 from jobs.secrets.services import check_given_again
+from jobs.services import kind_of
 from jobs.states import DONE_STEPS, JobState, StepState
 
 Which = Literal["failed", "all"]
@@ -63,8 +64,10 @@ def request_of(
         raise PlanRefused(
             "nothing-failed", f"Job {job.pk} failed on no machine.", "Run it again on all of them.", "machines"
         )
-    # What was left empty is left out, as in a form: a default may be what a kind does not take from a person.
-    own = {name: value for name, value in job.params.items() if value not in ("", None)}
+    # What was left empty is left out, as in a form: a default may be what a kind does not take from a person. So is
+    # what the kind no longer has.
+    known = kind_of(job.kind).Params().fields
+    own = {name: value for name, value in job.params.items() if name in known and value not in ("", None)}
     how = replace(Options.from_json(job.options), not_before=None)
     # A job that never came to its turn has no values yet for what others make.
     given = references.resolve({**own, **(params or {})}, machines)

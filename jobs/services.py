@@ -20,7 +20,7 @@ from jobs.collision import look_at, refusal
 from jobs.depot.services import Depot
 from jobs.dispatch import wake
 from jobs.failures import PlanRefused
-from jobs.kind import Kind, Target
+from jobs.kind import Kind, Target, check_names
 from jobs.models import Job, JobStep, JobTarget
 from jobs.options import Options
 from jobs.plan import Plan
@@ -48,6 +48,7 @@ def _plan(
     kind: Kind, params: dict[str, Any], machines: Sequence[Machine], options: Options
 ) -> tuple[Plan, dict[str, Any], dict[str, str]]:
     """The plan, the parameters without their secrets, and the secrets."""
+    check_names(kind, params)
     secrets.check_given(kind, params)
     checked = kind.Params(data=params)
     if not checked.is_valid():

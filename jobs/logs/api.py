@@ -40,6 +40,12 @@ class LogSerializer(serializers.Serializer[Any]):
     removed_for = serializers.CharField()
 
 
+class AfterSerializer(serializers.Serializer[Any]):
+    """Where in the log to begin, in bytes."""
+
+    after = serializers.IntegerField(required=False, default=0, min_value=0)
+
+
 class SearchSerializer(serializers.Serializer[Any]):
     """What to look for: text as a person reads it, in any case of letters, within one line."""
 
@@ -91,12 +97,14 @@ class LogCheckSerializer(serializers.Serializer[Any]):
 class LogActions(viewsets.GenericViewSet[Job]):
     """What can be asked of a job's log."""
 
-    @extend_schema(responses=LogSerializer, parameters=[OpenApiParameter("after", int)])
+    @extend_schema(responses=LogSerializer, parameters=[AfterSerializer])
     @action(detail=True)
     def log(self, request: Request, pk: str) -> Response:
         """The log from byte ``after`` on; ``next`` is what to ask for then. It is whole when ``ended`` is true."""
         job = self.get_object()
-        after = serializers.IntegerField(min_value=0).run_validation(request.query_params.get("after", "0"))
+        asked = AfterSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        after = asked.validated_data["after"]
         pieces = [] if job.log_removed_at else reading.read(job.pk, after)
         upto = pieces[-1].end if pieces else after
         return Response(

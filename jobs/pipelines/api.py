@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from hardware.strict import Strict
 from jobs import request as requests
 from jobs.api import JobSerializer
 from jobs.models import Job
@@ -20,10 +21,11 @@ from jobs.pipelines import registry
 from jobs.pipelines.models import Pipeline, PipelineStage
 from jobs.pipelines.services import Outline, cancel, outline, retry, start
 from jobs.pipelines.standing import Standing
+from jobs.request import TargetsSerializer
 from jobs.states import JobState
 
 
-class StartSerializer(serializers.Serializer[Any]):
+class StartSerializer(Strict):
     """``machines`` by name, or ``targets`` as a schedule has them. ``options`` are those of each stage's job.
 
     ``plan_hash`` is that of the first job's plan as a dry run showed it. ``propose``: each stage's plan has to be
@@ -33,7 +35,7 @@ class StartSerializer(serializers.Serializer[Any]):
     pipeline = serializers.CharField()
     params = serializers.DictField(default=dict)
     machines = serializers.ListField(child=serializers.CharField(max_length=63), default=list)
-    targets = serializers.DictField(required=False)
+    targets = TargetsSerializer(required=False)
     options = OptionsSerializer(required=False)
     plan_hash = serializers.CharField(required=False, default="")
     propose = serializers.BooleanField(required=False, default=False)

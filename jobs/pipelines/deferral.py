@@ -23,7 +23,7 @@ from jobs.control import cancel
 from jobs.depot.services import Depot
 from jobs.dispatch import wake
 from jobs.failures import PlanRefused
-from jobs.kind import Kind, Target
+from jobs.kind import Kind, Target, check_names
 from jobs.locks import release
 from jobs.models import Job
 from jobs.options import Options
@@ -65,7 +65,7 @@ def defer(
     if once and (there := Job.objects.filter(once=once).first()) is not None:
         return there
     kind = kind_of(slug)
-    needs = _needed(after)
+    needs = needed(after)
     references.check(params, {need.pk for need in needs})
     _check_known(kind, params)
     check_targets(kind, machines)
@@ -115,7 +115,8 @@ def defer(
     return job
 
 
-def _needed(after: Sequence[int]) -> list[Job]:
+def needed(after: Sequence[int]) -> list[Job]:
+    """The jobs that one is to come after. Raises ``PlanRefused``."""
     wanted = sorted(set(after))
     found = Job.objects.in_bulk(wanted)
     missing = [str(pk) for pk in wanted if pk not in found]
@@ -138,11 +139,8 @@ def _needed(after: Sequence[int]) -> list[Job]:
 def _check_known(kind: Kind, params: Mapping[str, Any]) -> None:
     """What is no reference must be right now; the whole is checked when everything is known."""
     fields = kind.Params().fields
+    check_names(kind, params)
     for name, value in params.items():
-        if name not in fields:
-            raise PlanRefused(
-                "params-invalid", f"{kind.title} has no parameter {name}.", f"Leave {name} out.", str(name)
-            )
         if next(references.references(value), None) is None:
             try:
                 fields[name].run_validation(value)

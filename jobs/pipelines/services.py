@@ -14,7 +14,7 @@ from jobs import services
 from jobs.control import cancel as cancel_job
 from jobs.depot.services import Depot
 from jobs.failures import PlanRefused
-from jobs.kind import Target
+from jobs.kind import Target, check_names
 from jobs.models import Job
 from jobs.options import Options
 from jobs.pipelines import references, registry
@@ -51,6 +51,7 @@ def outline(
             "Pause the stage's job, or ask for approval of each stage.",
             "options.pause_before",
         )
+    check_names(definition, params)
     checked = definition.Params(data=dict(params))
     if not checked.is_valid():
         field, problem = next(iter(checked.errors.items()))

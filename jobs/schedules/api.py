@@ -12,24 +12,13 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hardware.strict import Strict
 from jobs.options import OptionsSerializer
+from jobs.request import TargetsSerializer
 from jobs.schedules import services
 from jobs.schedules.models import Fire, Schedule
 
 SHOWN_TIMES = 5
-
-
-class TargetsSerializer(serializers.Serializer[Any]):
-    """One of: ``machines`` by name; ``group``; or filters, as a saved group has them. Found anew each time."""
-
-    machines = serializers.ListField(child=serializers.CharField(), required=False)
-    labels = serializers.ListField(child=serializers.CharField(), required=False)
-    site = serializers.CharField(required=False)
-    text = serializers.CharField(required=False)
-    state = serializers.CharField(required=False)
-    chip = serializers.CharField(required=False)
-    driver = serializers.CharField(required=False)
-    group = serializers.CharField(required=False)
 
 
 class FireSerializer(serializers.ModelSerializer[Fire]):
@@ -38,7 +27,7 @@ class FireSerializer(serializers.ModelSerializer[Fire]):
         fields = ["id", "due_at", "at", "by", "outcome", "passed_over", "job", "after", "reason"]
 
 
-class ScheduleSerializer(serializers.Serializer[Any]):
+class ScheduleSerializer(Strict):
     """``at`` is the time of ``once`` and the beginning of ``every``; ``cron`` is read in ``zone``."""
 
     id = serializers.IntegerField(read_only=True)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from hardware.events import announce, audit
 from jobs import registry
 from jobs.failures import PlanRefused
+from jobs.kind import check_names
 from jobs.options import Options
 from jobs.request import Request
 from jobs.schedules import firing
@@ -113,6 +114,7 @@ def check_request(asked: Request) -> None:
             "Launch this kind by hand.",
             secret,
         )
+    check_names(kind, asked.params)
     tried = kind.Params(data=asked.params)
     if not tried.is_valid():
         name, problem = next(iter(tried.errors.items()))

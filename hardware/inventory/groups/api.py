@@ -14,11 +14,12 @@ from hardware.inventory.groups.models import Group
 from hardware.inventory.groups.services import change, delete, make
 from hardware.inventory.models import Machine
 from hardware.inventory.selection import USABLE, Selection
+from hardware.strict import Strict
 
 STATES = ("ready", "attention", "unprobed", "silent", "new", "blocked", "retired")
 
 
-class SelectionSerializer(serializers.Serializer[Any]):
+class SelectionSerializer(Strict):
     """Filters; a machine must pass all that are set. ``labels`` must all be on it."""
 
     text = serializers.CharField(required=False, max_length=200, help_text="in name, address, site or a label")

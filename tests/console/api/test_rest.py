@@ -87,6 +87,48 @@ def test_what_a_dry_run_shows_is_what_runs(client):
     assert (changed.status_code, changed.json()["code"]) == (422, "plan-changed")
 
 
+JOB = {"kind": "command", "params": {"command": "true"}}
+SCHEDULE = {**JOB, "name": "nightly", "mode": "cron", "cron": "0 3 * * *"}
+MISSPELT = {"site": "east", "lables": ["canary"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "at"),
+    [
+        ("/jobs/", {**JOB, "machine": "host-1"}, ["machine"]),
+        ("/jobs/", {**JOB, "options": {"tolerat": 3}}, ["options", "tolerat"]),
+        ("/jobs/", {**JOB, "targets": MISSPELT}, ["targets", "lables"]),
+        ("/jobs/", {**JOB, "targets": {"site": "east", "labels": "canary"}}, ["targets", "labels"]),
+        ("/schedules/", {**SCHEDULE, "targets": MISSPELT}, ["targets", "lables"]),
+        ("/groups/", {"name": "canaries", "query": MISSPELT}, ["query", "lables"]),
+        ("/pipelines/", {"pipeline": "bring-up", "targets": MISSPELT}, ["targets", "lables"]),
+    ],
+)
+def test_a_misspelt_name_is_refused_and_does_not_wish_for_something_else(client, path, body, at):
+    answer = client.post(path, json=body)
+    assert answer.status_code == 400, answer.text
+    found = answer.json()["errors"]
+    for name in at:
+        found = found[name]
+    assert found
+
+
+def test_a_misspelt_parameter_and_targets_of_two_forms_are_refused(client, machine):
+    params = {"command": "true", "timeuot_s": 5}
+    answer = client.post("/jobs/", json={"kind": "command", "params": params, "machines": ["host-1"]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "timeuot_s")
+    targets = {"group": "all", "labels": ["canary"]}
+    answer = client.post("/jobs/", json={"kind": "command", "params": {"command": "true"}, "targets": targets})
+    assert (answer.status_code, answer.json()["field"]) == (422, "targets.labels")
+    assert not Job.objects.exists()
+
+
+def test_a_place_in_a_log_that_is_none_is_named(client, machine):
+    job = client.post("/jobs/", json={"kind": "command", "params": {"command": "true"}, "machines": ["host-1"]}).json()
+    answer = client.get(f"/jobs/{job['id']}/log/", params={"after": "-1"})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["after"])
+
+
 def test_repeating_a_request_never_does_a_thing_twice(client):
     body = {"kind": "command", "params": {"command": "true"}, "machines": ["host-1"]}
     first, again = (client.post("/jobs/", json=body, headers={"Idempotency-Key": "k1"}) for _ in range(2))
