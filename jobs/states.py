@@ -6,9 +6,12 @@ Job:
 state            meaning                                                                goes to
 ===============  =====================================================================  ==============================
 ``proposed``     planned and stored; another person has to approve the plan's hash      queued, cancelled
-``queued``       planned and stored; no worker has it                                   running, waiting, cancelled
-``waiting``      something is in its way; ``waits_on`` says what, ``waits_for`` which   running, waiting, cancelled;
-                 job, if it is one                                                      planned: queued, proposed
+``queued``       stored; no worker has it                                               running, waiting, paused,
+                                                                                        cancelled; when it is planned
+                                                                                        only now: queued, proposed,
+                                                                                        errored
+``waiting``      something is in its way; ``waits_on`` says what, ``waits_for`` which   like queued
+                 job, if it is one
 ``running``      a worker holds its lease                                               any end, pausing, paused,
                                                                                         cancelling, running
 ``pausing``      asked to pause; what runs is finished first, nothing else is begun     any end, paused, running,

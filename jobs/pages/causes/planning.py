@@ -10,6 +10,8 @@ TEMPLATES = (
     _("Choose a kind."),
     _("There is no machine called %(name)s."),
     _("There is no group called %(name)s."),
+    _("Targets of this form have no %(name)s."),
+    _("Give one of %(names)s, or another form: machines, group, or filters."),
     _("%(name)s has not been probed yet."),
     _("Probe %(machine)s, then plan again."),
     _("%(machine)s is new; nothing logs in there."),
