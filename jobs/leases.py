@@ -169,7 +169,7 @@ def _deadline(job: Job) -> Combinable | None:
 def _wait(job: Job, hindrance: Obstacle) -> None:
     said = hindrance.to_json()
     latest = timezone.now() + timedelta(seconds=LOOK_AGAIN_SECONDS)
-    Job.objects.filter(pk=job.pk).update(
+    waits = Job.objects.filter(pk=job.pk, state=job.state, attempt=job.attempt).update(
         state=JobState.WAITING,
         waits_for=hindrance.job,
         waits_on=said,
@@ -177,7 +177,7 @@ def _wait(job: Job, hindrance: Obstacle) -> None:
         lease_owner="",
         lease_until=None,
     )
-    if (job.state, job.waits_for_id, job.waits_on) != (JobState.WAITING, hindrance.job, said):
+    if waits and (job.state, job.waits_for_id, job.waits_on) != (JobState.WAITING, hindrance.job, said):
         why = {**said, "job": hindrance.job}
         record(job.pk, job.state, JobState.WAITING, actor="console", attempt=job.attempt, reason=why)
 
