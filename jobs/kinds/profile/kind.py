@@ -63,7 +63,8 @@ class Profile(Kind):
     slug = "profile"
     title = _("Profile NPUs or a command")
     summary = _("msprof beside a serving process or around a command; the result in the depot, and in short here.")
-    mutates = False
+    # A command may do anything; and two at a time on one machine would share a folder and the NPUs' counters.
+    mutates = True
     Params = Params
 
     def preflight(self, params: dict[str, Any], target: Target, depot: DepotView) -> list[Check]:

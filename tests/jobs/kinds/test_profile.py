@@ -10,9 +10,10 @@ from hardware.inventory.facts import read
 from jobs import registry
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kinds.profile.summary import summary
+from jobs.leases import claim
 from jobs.pages.figures import of_result
 from jobs.plan import RunCommand, Step
-from jobs.services import plan
+from jobs.services import launch, plan
 from tests.jobs.kinds.test_install_kinds import with_facts
 from tests.probe_text import probe_text
 from tests.shared import FOLDER, needs_shared
@@ -36,6 +37,13 @@ def test_npus_are_sampled_beside_what_serves_and_a_command_is_run_as_its_cann_wa
     assert around.endswith("--ai-core=on --aic-metrics=Memory python x.py --n 3")
     older = command(machine, cann="7.0.0", what="command", command="python x.py --n 3")
     assert older.endswith("--application='python x.py --n 3'")
+
+
+def test_a_second_one_of_the_same_machine_waits_for_the_first(machine):
+    there = with_facts(machine, read(probe_text(driver="24.1.0", npus=True, cann="8.0.0")))
+    first, second = (launch("profile", {"seconds": 5}, [there], actor="ada") for _ in range(2))
+    assert claim(first.pk, "one") is not None
+    assert claim(second.pk, "two") is None
 
 
 @pytest.mark.parametrize(
