@@ -311,18 +311,19 @@ def _fill(chip: Chip, extra: dict[str, Any], row: Row, spec: Spec, at: _Reading)
 def _measures(
     values: dict[str, Any], extra: dict[str, Any], cell: str, kinds: tuple[str, ...], row: Row, at: _Reading
 ) -> None:
-    found = _VALUE.findall(cell)
+    found = _VALUE.findall(cell.replace("N/A", "NA"))
     if len(found) != len(kinds):
         at.warn(f"{len(found)} values where the header has {len(kinds)}: {row.text}")
         kinds, found = _by_shape(kinds, found)
     for kind, (left, right) in zip(kinds, found, strict=True):
         try:
             if kind in PAIRS:
-                if right or whole(left) is None:
-                    used, total = PAIRS[kind]
-                    values[used], values[total] = whole(left), whole(right)
-                else:
+                if not right and whole(left) is not None:
                     raise Unreadable(left)
+                used, total = PAIRS[kind]
+                # One half that can't be read hides not the other.
+                values[total] = _half_of_pair(right, kind, row, at)
+                values[used] = whole(left)
             elif right:
                 raise Unreadable(f"{left}/{right}")
             elif kind == "util":
@@ -331,6 +332,14 @@ def _measures(
                 values[SINGLES[kind]] = number(left)
         except Unreadable as wrong:
             at.warn(f"{kind} {str(wrong)!r} not understood: {row.text}")
+
+
+def _half_of_pair(text: str, kind: str, row: Row, at: _Reading) -> int | None:
+    try:
+        return whole(text)
+    except Unreadable:
+        at.warn(f"{kind} {text!r} not understood: {row.text}")
+        return None
 
 
 def _by_shape(kinds: tuple[str, ...], found: list[tuple[str, str]]) -> tuple[tuple[str, ...], list[tuple[str, str]]]:

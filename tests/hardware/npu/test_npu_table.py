@@ -162,6 +162,19 @@ def test_a_warning_after_the_table_and_noise_before_it_are_kept_apart_from_it():
     assert report.warnings == [noise.strip(), after.strip()]
 
 
+def test_half_of_a_pair_that_can_not_be_read_hides_not_the_other_half():
+    report = parse(HBM.replace("4565 / 15137", "xx   / 15137").replace("12   / 1123", "12   / x123"))
+    chip = report.chips[0]
+    assert (chip.memory_used_mb, chip.memory_total_mb, chip.hugepages_used, chip.hugepages_total) == (
+        None,
+        15137,
+        12,
+        None,
+    )
+    assert (chip.aicore_percent, chip.hbm_used_mb, len(report.warnings)) == (97, 30710, 2)
+    assert parse(HBM.replace("97          4565", "N/A         4565")).chips[0].memory_total_mb == 15137
+
+
 # Made up from the words of the tool's source: no capture of them is known.
 OTHER_TABLES = {
     "template-info": """\
