@@ -9,7 +9,7 @@ import re
 
 from hardware.npu.report import ToolError
 
-_RET = re.compile(r"\b(?:ret|err|errno|error code|errcode)\b(?: is|\s*[:=])?\s*\(?\s*(-[0-9]{4})\b", re.I)
+_RET = re.compile(r"\b(?:ret|err|errno|error code|errcode)\b(?: is|\s*[:=])?\s*\(?\s*(-[0-9]{4})(?![0-9])", re.I)
 
 _CAUSES = {
     "-8001": "A parameter is wrong.",

@@ -30,7 +30,8 @@ _ELISION = re.compile(
 _FENCE = re.compile(r"^(?:```|~~~)\w*\s*$")
 # What mail, a commented-out paste, a log or a shell on many machines puts in front of a line.
 _FRONT = re.compile(
-    r"^(?:>\s?|#\s+(?=[|+])|\[?\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\]?\s+(?=[|+])|[\w.-]{1,64}:\s(?=[|+]))+"
+    r"^(?:>\s?|#\s+(?=[|+])|\[?\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\]?\s+(?=[|+])|[\w.-]{1,64}:\s(?=[|+])"
+    r"|\d{1,6}[\t:]\s*(?=[|+])|[^|+]{1,80}[:\]]\s*(?=\|\s|\+[-=]))+"
 )
 _LAST_CELL = re.compile(r"\S+(?: \S+)*$")
 _KEYSTROKE = re.compile(r"^\^[A-Z]$")

@@ -10,6 +10,7 @@ from tests.hardware.npu.texts import HBM
     ("text", "code", "line"),
     [
         ("DrvMngGetConsoleLogLevel failed. (ret=4)\ndcmi module initialize failed. ret is -8005\n", "-8005", 1),
+        ("node1 | FAILED | rc=187 >>\ndcmi module initialize failed. ret is -8005non-zero return code\n", "-8005", 1),
         ("dcmi model initialized failed, because the device is used. ret is -8020\n", "-8020", 0),
         ("npu get board type failed. ret is -9005\n", "-9005", 0),
         ("Failed to execute npu-smi info. ret is -8255.\n", "-8255", 0),
