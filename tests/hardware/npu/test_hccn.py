@@ -113,13 +113,40 @@ def test_the_tables_of_a_950_are_read_and_rows_that_go_on_are_filled():
         ("hccn_tool-net_health-socketfailed--910A.txt", {"health": "Socket failed"}),
         ("hccn_tool-status--910B.txt", {"speed_mbps": 200000}),
         ("hccn_tool-ping--910B.txt", {"device": 3, "lost_percent": 0.0}),
-        ("hccn_tool-tls--910.txt", {"device": 0}),
+        ("hccn_tool-tls--910.txt", {"device": 0, "fields": {"tls switch": 0}}),
+        ("hccn_tool-fec--910A.txt", {"fields": {"fec mode": "no FEC mode"}}),
+        (
+            "hccn_tool-stat--910A.txt",
+            {"fields": {"packet statistics": None, "roce_rx_err_pkt_num": 0, "roce_tx_err_pkt_num": 0}},
+        ),
     ],
 )
 def test_a_shared_sample_of_hccn_tool_says_what_it_says(file, values):
     report = hccn.read_hccn((OTHER / file).read_bytes())
     assert {name: getattr(report, name) for name in values} == values
     assert (report.error, report.warnings) == (None, [])
+
+
+@needs_shared
+def test_the_shared_routes_are_read_row_by_row():
+    (routes,) = hccn.read_hccn((OTHER / "hccn_tool-route--910B.txt").read_bytes()).tables
+    assert [(route["Destination"], route["Iface"]) for route in routes][:2] == [
+        ("10.20.11.0", "eth3"),
+        ("127.0.0.1", "lo"),
+    ]
+
+
+@needs_shared
+def test_the_shared_refusal_of_a_310_is_an_error_after_noise():
+    report = hccn.read_hccn((OTHER / "hccn_tool-ERROR-cmd-failed-310.txt").read_bytes())
+    assert report.error is not None
+    assert (report.error.code, report.error.text, len(report.warnings)) == ("failed", "Command execute failed!", 1)
+
+
+@needs_shared
+def test_help_of_hccn_tool_tells_no_state():
+    report = hccn.read_hccn((OTHER / "hccn_tool-help--950-doc.txt").read_bytes())
+    assert (report.link, report.address, report.health, report.device, report.error) == (None, None, None, None, None)
 
 
 @needs_shared

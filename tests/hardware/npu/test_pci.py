@@ -43,6 +43,10 @@ def test_a_card_that_is_lost_is_missing_on_the_bus():
     assert len(whole) == 8 and {npu.device for npu in whole} == {"d801"}
     assert [npu.slot for npu in whole if npu not in lost] == ["61:00.0"]
     assert {npu.device for npu in pci.read_lspci((OTHER / "lspci-d802--910B4-8card.txt").read_bytes())} == {"d802"}
+    cards = pci.read_lspci((OTHER / "lspci--300IA2-4card.txt").read_bytes())
+    assert [(npu.slot, npu.device, npu.revision) for npu in cards] == [
+        (slot, "d802", "20") for slot in ("01:00.0", "02:00.0", "81:00.0", "82:00.0")
+    ]
 
 
 @pytest.mark.parametrize(
