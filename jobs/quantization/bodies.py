@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import onnx
 from onnx import TensorProto
@@ -53,10 +54,8 @@ def lift(graph: onnx.GraphProto, wanted: Wanted) -> None:
             names[name] = name if defined[name] == 1 else _unused(name, defined)
             graph.initializer.add().CopyFrom(tensor)
             graph.initializer[-1].name = names[name]
-        for holder, kept in ((body.initializer, stay), (body.node, nodes)):
-            copies = [type(value).FromString(value.SerializeToString()) for value in kept]
-            del holder[:]
-            holder.extend(copies)
+        replace(body.initializer, stay)
+        replace(body.node, nodes)
         _rename(body, {old: new for old, new in names.items() if old != new})
 
 
@@ -84,7 +83,19 @@ def unthread(graph: onnx.GraphProto, names: set[str]) -> None:
             del node.input[index], body.input[index], body.output[index - 1]
             if index - 2 < len(node.output):
                 del node.output[index - 2]
-            _rename(body, {taken: given})
+            _rename(body, {taken: given, kept: given})
+            if kept not in {value.name for value in body.output}:
+                # Else the copy for the next turn would be a reader that wants the weight as it was.
+                for place in reversed(range(len(body.node))):
+                    if list(body.node[place].output) == [kept]:
+                        del body.node[place]
+
+
+def replace(holder: Any, values: list[Any]) -> None:
+    """Fills a message's repeated field with values that may stand in it now."""
+    copies = [type(value).FromString(value.SerializeToString()) for value in values]
+    del holder[:]
+    holder.extend(copies)
 
 
 def constant_of(node: onnx.NodeProto) -> TensorProto | None:

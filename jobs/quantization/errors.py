@@ -2,7 +2,7 @@
 
 QuantizationRefused     code                      when
                         scheme-unknown            no scheme, form or method of that name, or none for this scheme
-                        opset-too-old             int8-dynamic on an opset before 11, int8-static before 13
+                        opset-too-old             before opset 7; int8-dynamic 11, int8-static 13, int4 in blocks 21
                         nothing-to-quantize       no weight in the model that the scheme covers
                         tensor-damaged            a weight has another number of bytes than its shape says
                         model-invalid             onnx.checker refuses the model that was given

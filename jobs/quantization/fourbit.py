@@ -49,10 +49,12 @@ class FourBit(Rewriter):
         stored = {tensor.name for tensor in self.model.graph.initializer}
         for name, source in self._products(self.model.graph, {}):
             self.multiplied.setdefault(name, []).append(None if source in stored else source)
-        readers = Counter({name: len(tensors) for name, tensors in self.multiplied.items()})
         lookups = Counter(weight.name for node, _ in nodes_of(self.model.graph) if (weight := self._table(node)))
+        # Nobody else could read what is stored.
+        others = set(self._read_as_they_were(self.model.graph, {}))
         for weight in self.chosen.values():
-            self._decide(weight, readers[weight.name], lookups[weight.name])
+            if self.form == "dequantize" or weight.name not in others:
+                self._decide(weight, lookups[weight.name])
         made = super().run()
         if any(node.domain == CONTRIB for node, _ in nodes_of(self.model.graph)) and not any(
             one.domain == CONTRIB for one in self.model.opset_import
@@ -70,7 +72,21 @@ class FourBit(Rewriter):
             for body in bodies_in(node):
                 yield from ((name, None) for name, _ in self._products(body, flips))
 
-    def _decide(self, weight: Chosen, products: int, lookups: int) -> None:
+    def _read_as_they_were(self, graph: onnx.GraphProto, outer: dict[str, str]) -> Iterator[str]:
+        """The weights that somebody reads who is no such product or lookup: an output of a graph among them."""
+        mine = self._flips(graph)
+        flips = {**outer, **mine}
+        read = [value.name for value in graph.output]
+        for node in graph.node:
+            if node.output and node.output[0] in mine:
+                continue
+            taken = 1 if self._multiplied(node, flips) else 0 if self._table(node) else None
+            read += [name for index, name in enumerate(node.input) if index != taken]
+            for body in bodies_in(node):
+                yield from self._read_as_they_were(body, flips)
+        yield from (flips.get(name, name) for name in read)
+
+    def _decide(self, weight: Chosen, lookups: int) -> None:
         if (
             weight.raised
             or len(weight.shape) != 2
@@ -78,9 +94,6 @@ class FourBit(Rewriter):
         ):
             return
         length = weight.shape[1 - weight.axis]
-        # Every reader must be such a product or lookup: nobody else could read what is stored.
-        if self.form == "nbits" and products + lookups != len(weight.uses):
-            return
         if self.form == "nbits" and not lookups:
             # MatMulNBits takes a last block that is not full; lookups and DequantizeLinear of 4 bits want whole ones.
             size = filled(length, self.block, FLOATS[weight.tensor.data_type])

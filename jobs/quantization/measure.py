@@ -97,10 +97,10 @@ class Session:
 
     def run(self, feed: dict[str, NDArray[Any]]) -> Outputs:
         try:
-            outputs: Outputs = self._session.run(None, feed)
+            outputs = self._session.run(None, feed)
         except Exception as error:
             raise Unloadable(first_line(error)) from error
-        return outputs
+        return [array for output in outputs for array in _arrays(output)]
 
     def milliseconds(self, feed: dict[str, NDArray[Any]]) -> float:
         """The median of a few runs on one row."""
@@ -112,6 +112,15 @@ class Session:
             self.run(feed)
             times.append(time.perf_counter() - began)
         return round(median(times) * 1000, 3)
+
+
+def _arrays(output: Any) -> Outputs:
+    """A sequence's tensors, and of a map (ZipMap: each class and its probability) the values as one row."""
+    if isinstance(output, np.ndarray):
+        return [output]
+    if isinstance(output, dict):
+        return [np.array([list(output.values())])]
+    return [array for one in output for array in _arrays(one)] if isinstance(output, list) else []
 
 
 def compare(
@@ -243,7 +252,8 @@ def _floats(wanted: Outputs, got: Outputs) -> Iterator[tuple[NDArray[np.float64]
 
     A mask's infinity or a NaN that both have is no difference and no figure; what one alone has counts as 0.
     """
-    for a, b in zip(wanted, got, strict=True):
+    # A sequence may be longer in one of both.
+    for a, b in zip(wanted, got, strict=False):
         if a.shape != b.shape or not np.issubdtype(a.dtype, np.floating):
             continue
         one, other = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()

@@ -136,16 +136,20 @@ class Output:
             digest.update(f"{offset} {len(content)} ".encode() + content)
         return digest.hexdigest()
 
+    def refuse_full(self) -> None:
+        """Raises QuantizationRefused (`disk-full`) when the disk has not the room for all of it."""
+        taken = self.data.stat().st_blocks * 512 if self.data.exists() else 0
+        free = shutil.disk_usage(self.path.parent).free + taken
+        if self.bytes + HEADROOM > free:
+            raise disk_full(self.path.parent, self.bytes, free)
+
     @contextmanager
     def opened(self) -> Iterator[int]:
         """The file descriptor that pieces are written to; its room is taken and all that is known is in it.
 
         Pieces that are in it already stay. Raises QuantizationRefused (`disk-full`) before anything is computed.
         """
-        taken = self.data.stat().st_blocks * 512 if self.data.exists() else 0
-        free = shutil.disk_usage(self.path.parent).free + taken
-        if self.bytes + HEADROOM > free:
-            raise disk_full(self.path.parent, self.bytes, free)
+        self.refuse_full()
         if not self.inline:
             self.path.write_bytes(self._static[0][1])
         descriptor = os.open(self.data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

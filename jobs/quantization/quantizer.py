@@ -23,6 +23,7 @@ from jobs.quantization.choice import SMALLEST, Chosen, choose
 from jobs.quantization.errors import QuantizationRefused
 from jobs.quantization.fourbit import FORMS as FOUR_BIT_FORMS
 from jobs.quantization.fourbit import FourBit
+from jobs.quantization.hidden import drop_hidden
 from jobs.quantization.journal import KEPT, Journal, asked_of
 from jobs.quantization.kept import Kept
 from jobs.quantization.kernel import NotFinite, Result
@@ -51,7 +52,7 @@ from jobs.quantization.report import (
 )
 from jobs.quantization.rewrite import FORMS, SCHEMES, Rewriter
 from jobs.quantization.samples import Samples, made_up
-from jobs.quantization.validity import check
+from jobs.quantization.validity import check, refuse_invalid
 from jobs.quantization.written import Written
 
 Progress = Callable[[float, str], None]
@@ -112,6 +113,9 @@ class Quantization:
         refuse_nonsense(self.options.budget, measure=self.options.measure)
         model = read_skeleton(self.source)
         self.opset = opset_of(model)
+        for name in drop_hidden(model.graph):
+            self.warnings.append(f"{name} is stored more than once; what ONNX Runtime reads of it was taken.")
+        refuse_invalid(model, self.source.name)
         refuse_old(self.source.name, self.opset, self.scheme, self.form)
         if self.scheme == "int8-static":
             refuse_static(self.source.name, self.opset, self.options)
@@ -145,7 +149,7 @@ class Quantization:
 
     def _into(self, folder: Path, model: onnx.ModelProto, samples: Samples) -> Report:
         if self.scheme == "int8-static":
-            self.calibration = self._calibrate(model, samples)
+            self.calibration = self._calibrate(folder, model, samples)
         written = self._write(folder, model, samples)
         for name in sorted(self.journal.not_finite):
             self.warnings.append(f"{name} holds NaN or infinity and was left as it is.")
@@ -154,7 +158,7 @@ class Quantization:
         peak = peak_memory() >> 20
         line = f"{before} -> {written.output.bytes} bytes, {ratio(before, written.output.bytes)} x smaller"
         self.tell(0.7, f"{line}, in {written.seconds:.1f} s")
-        check(written.output, self.source, folder)
+        check(written.output, self.source.name)
         if self.options.measure and self.options.calibration is None:
             samples = self.origin.tried(model, samples)
         agreement, latency = self._measure(written, samples)
@@ -164,7 +168,7 @@ class Quantization:
             found = self._search(self.options.budget, folder, model, samples, scheme)
             if found.raised:
                 written = self._write(folder, model, samples, found.raised)
-                check(written.output, self.source, folder)
+                check(written.output, self.source.name)
                 agreement, latency = self._measure(written, samples)
             budget, sensitivity = found.told(self.options.budget, scheme, (written, agreement)), found.sensitivity
             self.warnings += budget.doubts(generated=self.options.calibration is None, rows=agreement.rows)
@@ -237,16 +241,22 @@ class Quantization:
             )
         return Rewriter(model, chosen, self.scheme, self.opset, self.form)
 
-    def _calibrate(self, model: onnx.ModelProto, samples: Samples) -> Calibration:
-        """The ranges of the activations, from the journal where a run that was killed had found them."""
+    def _calibrate(self, folder: Path, model: onnx.ModelProto, samples: Samples) -> Calibration:
+        """The ranges of the activations, from the journal where a run that was killed had found them.
+
+        Raises QuantizationRefused (`disk-full`) before, where not even the weights would find room.
+        """
         work = onnx.ModelProto()
         work.CopyFrom(model)
         chosen, _ = choose(work, self.source, self.journal.not_finite, smallest=SMALLEST_STATIC)
         rewriter = Static(work, {weight.name: weight for weight in chosen}, self.scheme, self.opset, source=self.source)
+        wanted = rewriter.wanted()
+        planned = rewriter.run()
+        Output(folder, self.destination.name, work, self.source, planned, self.options.inline_limit).refuse_full()
         found = calibrated(
             self.journal,
             self.source,
-            rewriter.wanted(),
+            wanted,
             samples,
             self.options,
             lambda s, line: self.tell(0.05 * s, line),
@@ -310,7 +320,6 @@ class Quantization:
         rewriter = self._rewriter(work, {weight.name: weight for weight in chosen})
         planned = rewriter.run()
         left = [one for one in left if one.name not in rewriter.replaced]
-        work.metadata_props.add(key="quantization", value=self.scheme)
         self.folds = any(node.op_type == "DequantizeLinear" for node in work.graph.node) and not any(
             node.op_type == "QuantizeLinear" for node in work.graph.node
         )

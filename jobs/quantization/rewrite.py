@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from jobs.quantization.bodies import bodies_in, bodies_of
+from jobs.quantization.bodies import bodies_in, bodies_of, replace
 from jobs.quantization.choice import STANDARD, Chosen, int_of, ints_of, nodes_of
 from jobs.quantization.kernel import Result
 
@@ -33,6 +33,8 @@ BITS: dict[int, int] = {
 }  # fmt: skip
 # 255 x 127 summed this often still fits int32.
 LONGEST_SUM = 66_000
+# What a result says of itself, in the model's metadata.
+METADATA = "quantization"
 # Before it DequantizeLinear has no axis.
 AXIS_OPSET = 13
 
@@ -93,11 +95,15 @@ class Rewriter:
         front = [part for name, weight in self.chosen.items() if name in needed for part in self._dequantized(weight)]
         kept = [tensor for tensor in graph.initializer if tensor.name not in self.chosen]
         inputs = [value for value in graph.input if value.name not in self.chosen]
-        _fill(graph.node, self._constants + front + body)
-        _fill(graph.initializer, kept)
-        _fill(graph.input, inputs)
+        replace(graph.node, self._constants + front + body)
+        replace(graph.initializer, kept)
+        replace(graph.input, inputs)
         # Before IR 4 every initializer had to be an input as well; the new ones are not.
         self.model.ir_version = max(self.model.ir_version, 4)
+        # Each key may stand there once: what was quantized in part may be quantized again.
+        told = [entry for entry in self.model.metadata_props if entry.key == METADATA]
+        for entry in told or [self.model.metadata_props.add(key=METADATA)]:
+            entry.value = self.scheme
         return list(self.planned.values())
 
     def _rewritten(self, graph: onnx.GraphProto, outer: dict[str, str]) -> list[onnx.NodeProto]:
@@ -111,7 +117,7 @@ class Rewriter:
             if node.op_type == "Constant" and node.output and node.output[0] in self.chosen:
                 continue
             for body in bodies_in(node):
-                _fill(body.node, self._rewritten(body, flips))
+                replace(body.node, self._rewritten(body, flips))
             nodes.extend(self._gathered(node) or self._product(node, flips) or [node])
         self._activations = outside
         return _without_idle(nodes, set(mine), {value.name for value in graph.output})
@@ -287,13 +293,6 @@ def _without_idle(nodes: list[onnx.NodeProto], idle: set[str], outputs: set[str]
     """Drops Transpose nodes that nothing reads any more."""
     read = {name for node in nodes for name in _names_read(node)} | outputs
     return [node for node in nodes if not (node.output and node.output[0] in idle and node.output[0] not in read)]
-
-
-def _fill(holder: Any, values: list[Any]) -> None:
-    """Replaces a message's repeated field by values that may stand in it now."""
-    copies = [type(value).FromString(value.SerializeToString()) for value in values]
-    del holder[:]
-    holder.extend(copies)
 
 
 def _names_read(node: onnx.NodeProto) -> Iterable[str]:

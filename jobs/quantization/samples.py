@@ -81,8 +81,10 @@ def _tables(model: onnx.ModelProto) -> dict[str, int]:
     found: dict[str, int] = {}
     for node, _ in nodes_of(model.graph):
         if node.op_type == "Gather" and node.input[0] in sizes:
-            name = node.input[1]
-            while name in before:
+            name, met = node.input[1], set()
+            # Bodies beside each other may use the same names the other way round.
+            while name in before and name not in met:
+                met.add(name)
                 name = before[name]
             rows = sizes[node.input[0]][int_of(node, "axis", 0)]
             found[name] = min(rows, found.get(name, rows))

@@ -22,6 +22,8 @@ TEMPLATES = (
     _("Convert first and quantize what was converted."),
     _("%(model)s is opset %(opset)s; int8-dynamic needs operators of opset %(wanted)s."),
     _("Take int8-weight, which has no such need, or go there: python -m jobs.conversion.mend --opset 13."),
+    _("%(model)s is opset %(opset)s; opset %(wanted)s is the oldest that is quantized."),
+    _("Go there: python -m jobs.conversion.mend --opset 13."),
     _("%(model)s is opset %(opset)s; DequantizeLinear has blocks from opset %(wanted)s on."),
     _("Take the form nbits, which has no such need, or go there: python -m jobs.conversion.mend --opset 21."),
     _("%(model)s is opset %(opset)s; DequantizeLinear has channels from opset %(wanted)s on."),

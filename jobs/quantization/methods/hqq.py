@@ -27,6 +27,12 @@ SMALLEST_ERROR = 1e-4
 
 def refine(values: Floats, grid: Grid, axis: int, kind: np.dtype[Any]) -> Grid:
     """A grid whose squared error in each block along `axis` is at most that of `grid`, for scales of `kind`."""
+    # Squares of very large values overflow; such a block keeps the grid that it came with.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _refined(values, grid, axis, kind)
+
+
+def _refined(values: Floats, grid: Grid, axis: int, kind: np.dtype[Any]) -> Grid:
     best, best_error = grid, np.full(grid.scale.shape, np.inf, np.float32)
     weight = WEIGHT
     for turn in range(ROUNDS + 1):
