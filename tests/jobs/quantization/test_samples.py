@@ -144,3 +144,26 @@ def test_samples_that_do_not_fit_the_model_are_named_with_both_shapes(tmp_path: 
     assert "a.npz cannot be read" in refusal(tmp_path / "bad.zip", PICTURE)
     (tmp_path / "a.jsonl").write_text('{"x": [[1, 2], [3]]}\n')
     assert "Row 1 of a.jsonl" in refusal(tmp_path / "a.jsonl", PICTURE)
+
+
+RECURRENT = [Port("x", "float", ["n", 512]), Port("state", "float", [2, None, 128]), Port("rate", "int64", [])]
+
+
+def test_one_npz_may_be_one_sample_whose_arrays_have_the_inputs_own_shapes(tmp_path: Path):
+    for number in range(2):
+        state = np.full((2, 1, 128), number, np.float32)
+        np.savez(tmp_path / f"{number}.npz", x=np.ones((1, 512), np.float32), state=state, rate=16000)
+    feeds = read_calibration(tmp_path, RECURRENT, None).feeds
+    assert [feed["state"][1, 0, 5] for feed in feeds] == [0, 1]
+    assert [feed[name].shape for feed in feeds for name in ("x", "state", "rate")] == [(1, 512), (2, 1, 128), ()] * 2
+    np.savez(tmp_path / "0.npz", x=np.ones((1, 512), np.float32), state=np.ones((3, 1, 128), np.float32), rate=16000)
+    with pytest.raises(QuantizationRefused, match="different numbers of rows"):
+        read_calibration(tmp_path, RECURRENT, None)
+
+
+def test_an_input_that_is_a_number_has_one_for_each_row_or_one_for_all(tmp_path: Path):
+    ports = [Port("x", "float", ["n", 4]), Port("rate", "int64", [])]
+    for rates, wanted in ((np.array([8, 16, 32]), [8, 16, 32]), (np.array(7), [7, 7, 7])):
+        np.savez(tmp_path / "rows.npz", x=np.ones((3, 4), np.float32), rate=rates)
+        feeds = read_calibration(tmp_path / "rows.npz", ports, None).feeds
+        assert [(feed["rate"].shape, int(feed["rate"])) for feed in feeds] == [((), rate) for rate in wanted]
