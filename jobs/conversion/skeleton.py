@@ -174,6 +174,9 @@ def extent_of(tensor: TensorProto, model: Path) -> Extent | None:
     except ValueError:
         offset, length = -1, -1
     if offset < 0 or length < 0 or offset + length > size:
+        if size:
+            # An LFS pointer says more than that it is short.
+            read_start(path)
         raise ConversionRefused(
             "external-truncated",
             f"{location} is cut off: {tensor.name or 'a tensor'} lies at bytes {offset} to {offset + length} and the "

@@ -133,6 +133,10 @@ def test_weights_beside_the_model_that_are_missing_cut_off_or_elsewhere_are_told
     with pytest.raises(ConversionRefused) as refused:
         inspect(path)
     assert refused.value.code == "external-truncated"
+    data.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(ConversionRefused, match="is a Git LFS pointer") as refused:
+        inspect(path)
+    assert refused.value.code == "lfs-pointer"
     data.unlink()
     with pytest.raises(ConversionRefused) as refused:
         inspect(path)
