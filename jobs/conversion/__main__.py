@@ -170,7 +170,7 @@ def main() -> int:
     quantized.add_argument("--calibration", type=Path, help="texts (.jsonl) or inputs (.npz) to compare both models on")
     quantized.add_argument("--no-measure", action="store_true", help="do not run the models: no agreement, no latency")
     quantized.add_argument("--report", type=Path, metavar="FILE", help="the whole report of the quantization")
-    parser.add_argument("--json", action="store_true", help="the last line is the report as JSON")
+    parser.add_argument("--json", action="store_true", help="stdout is the report as JSON, progress goes to stderr")
     given = parser.parse_args()
     return carry_out(lambda: convert(given), as_json=given.json)
 

@@ -192,7 +192,7 @@ def _name(path: str) -> str:
 def main() -> int:
     parser = Parser(prog="python -m jobs.conversion.manual", description="What a command line of conversion means.")
     parser.add_argument("line", help="the whole command line, in quotes")
-    parser.add_argument("--json", action="store_true", help="the last line is the answer as JSON")
+    parser.add_argument("--json", action="store_true", help="stdout is the answer as JSON")
     given = parser.parse_args()
 
     def work() -> dict[str, Any]:

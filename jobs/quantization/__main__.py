@@ -55,7 +55,7 @@ def main() -> int:
         "--budget", type=float, help="share of accuracy that may be lost, 0.02: exit code 3 if it is not held"
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the whole report there, every layer in it")
-    parser.add_argument("--json", action="store_true", help="the last line is the report as JSON")
+    parser.add_argument("--json", action="store_true", help="stdout is the report as JSON, progress goes to stderr")
     given = parser.parse_args()
 
     def work() -> dict[str, Any]:

@@ -22,7 +22,7 @@ def main() -> int:
         parser.add_argument(f"--{option}", f"--{option.replace('_', '-')}", default="", help=f'"{form}"')
     parser.add_argument("--input_format", "--input-format", default="ND", help="as atc is told: ND, NCHW or NHWC")
     parser.add_argument("--dynamic", action="store_true", help="atc gets one of its --dynamic flags")
-    parser.add_argument("--json", action="store_true", help="the last line is the report as JSON")
+    parser.add_argument("--json", action="store_true", help="stdout is the report as JSON, progress goes to stderr")
     given = parser.parse_args()
 
     def work() -> dict[str, Any]:

@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--int32", action="store_true", help="int64 constants as int32 where the operator takes either")
     parser.add_argument("--fix-shape", default="", help='"x:1,3,224,224;y:1,8"')
     parser.add_argument("--report", type=Path, help="a file for the whole report; --json then has the open shapes only")
-    parser.add_argument("--json", action="store_true", help="the last line is the report as JSON")
+    parser.add_argument("--json", action="store_true", help="stdout is the report as JSON, progress goes to stderr")
     given = parser.parse_args()
 
     def work() -> dict[str, Any]:

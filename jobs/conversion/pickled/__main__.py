@@ -14,7 +14,7 @@ def main() -> int:
     parser = Parser(prog="python -m jobs.conversion.pickled", description=__doc__)
     parser.add_argument("source", type=Path, metavar="IN.pt")
     parser.add_argument("destination", type=Path, metavar="OUT.safetensors")
-    parser.add_argument("--json", action="store_true", help="the last line is the report as JSON")
+    parser.add_argument("--json", action="store_true", help="stdout is the report as JSON, progress goes to stderr")
     given = parser.parse_args()
     return carry_out(lambda: asdict(to_safetensors(given.source, given.destination, say)), as_json=given.json)
 

@@ -40,13 +40,13 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
 
 
-def test_a_tar_becomes_a_model_and_its_profile_and_the_last_line_is_the_report(checkpoint, tmp_path: Path):
+def test_a_tar_becomes_a_model_and_its_profile_and_stdout_is_the_report(checkpoint, tmp_path: Path):
     out, profile = tmp_path / "bank.onnx", tmp_path / "bank-profile.json"
     done = run(checkpoint, out, "--head", HEAD, "--profile", profile, "--name", "bank", "--max-length", 64, "--json")
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    report = json.loads(lines[-1])
-    assert len(lines) > 3 and all(line.startswith("[") for line in lines[:-1])
+    report = json.loads(done.stdout)
+    lines = done.stderr.splitlines()
+    assert len(lines) > 3 and all(line.startswith("[") for line in lines)
     assert report["outputs"] == ["logits"] and report["bytes"] == out.stat().st_size
     onnx.checker.check_model(str(out))
     content = json.loads(profile.read_text())

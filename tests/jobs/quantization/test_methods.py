@@ -194,7 +194,7 @@ def test_the_command_line_takes_a_method_and_refuses_one_that_cannot_be_in_one_s
     report = json.loads(good.stdout.splitlines()[-1])
     assert report["parameters"]["method"] == report["layers"][0]["method"] == "gptq"
     assert report["fitted"]["rows"] == 128
-    assert "reading the inputs of layers on 128 samples, pass 1 of 1" in good.stdout
+    assert "reading the inputs of layers on 128 samples, pass 1 of 1" in good.stderr
     wide = save(model([helper.make_node("MatMul", ["x", "w"], ["y"])], [weight("w", 512, 64)],
                       [port("x", FLOAT, "rows", 512)]), tmp_path / "wide.onnx")  # fmt: skip
     np.savez(tmp_path / "wide.npz", x=np.ones((4, 512), np.float32))
