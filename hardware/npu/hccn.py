@@ -78,7 +78,11 @@ def read_hccn(text: str | bytes) -> Hccn:
     report = Hccn()
     header: list[str] = []
     routes = False
-    for raw in lines(text):
+    said = lines(text)
+    if any(line.strip().startswith("hccn_tool -h") for line in said):
+        # Help has examples of commands, which ask nothing of any NPU.
+        return Hccn("hccn_tool -h", fields={"text": "\n".join(said)})
+    for raw in said:
         line = raw.strip()
         if not line or line.startswith("+--"):
             header = header if line else []

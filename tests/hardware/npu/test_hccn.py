@@ -146,7 +146,8 @@ def test_the_shared_refusal_of_a_310_is_an_error_after_noise():
 @needs_shared
 def test_help_of_hccn_tool_tells_no_state():
     report = hccn.read_hccn((OTHER / "hccn_tool-help--950-doc.txt").read_bytes())
-    assert (report.link, report.address, report.health, report.device, report.error) == (None, None, None, None, None)
+    assert (report.command, report.link, report.device, report.error) == ("hccn_tool -h", None, None, None)
+    assert list(report.fields) == ["text"] and report.warnings == []
 
 
 @needs_shared
