@@ -290,4 +290,8 @@ def _store_steps(job: Job, made: Plan, machines: dict[str, Machine], pause_befor
 
 
 def _first(problem: Any) -> str:
-    return str(problem[0]) if isinstance(problem, list) and problem else str(problem)
+    """The first of a serializer's errors, with the field's name where it is one within."""
+    if isinstance(problem, dict) and problem:
+        field, inner = next(iter(problem.items()))
+        return _first(inner) if field == "non_field_errors" else f"{field}: {_first(inner)}"
+    return _first(problem[0]) if isinstance(problem, list) and problem else str(problem)

@@ -19,6 +19,8 @@ CHIPS = re.compile(
     r"310|310P[1-9]|310B[1-9]|910A|910B|910ProA|910ProB|910PremiumA|910B[1-4]|910B2C|910B4[_-]1"
     r"|910_9[0-9]{3}|950[A-Z]{2}_95[0-9A-Za-z]+"
 )
+# What A3 and 950 show in the place of it.
+FAMILIES = ("Ascend910", "Ascend950", "Ascend950DT", "Ascend950PR")
 A3_MEND = (
     "Read NPU Name with 'npu-smi info -t board -i 0 -c 0' on the machine, Ascend910_9391 for example, and give that "
     "as soc_version."
@@ -57,7 +59,7 @@ def soc_version_of(npu_name: str) -> str:
     Raises ConversionRefused: `soc-coarse` for A3 and 950, whose tables show only the family, `soc-unknown` otherwise.
     """
     name = npu_name.strip().removeprefix("Ascend")
-    if name in ("910", "950", "950DT", "950PR"):
+    if f"Ascend{name}" in FAMILIES:
         raise ConversionRefused(
             "soc-coarse", f"The name Ascend{name} is too coarse for atc: it is a family of chips.", A3_MEND
         )

@@ -45,6 +45,8 @@ ConversionRefused       code                      when
                         external-missing          the file of weights beside the model is not there
                         external-truncated        the file of weights beside the model is cut off
                         external-unsafe           the model's weights lie outside its folder
+                        graph-broken              nodes that read what nothing makes, twice made values, rings
+                        input-name                an input that atc's --input_shape cannot name
                         opset-unsupported         CANN of that version does not read the model's opset
                         operator-unsupported      an operator that atc is known to have no parser for
                         domains-unsupported       opsets of several domains, of which atc takes one

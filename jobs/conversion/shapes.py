@@ -13,11 +13,18 @@ def default_shape(model: str, inputs: Sequence[dict[str, Any]], profiles: Profil
     """``--input_shape`` out of a model's own inputs (name, shape with numbers or names): one at a time, texts of
     ``length`` tokens, and -1 where ``profiles`` say what a size may be.
 
-    Raises ConversionRefused: `input-shape-missing` for sizes that nothing tells, `profiles-axes` as ``check_axes``.
+    Raises ConversionRefused: `input-name`, `input-shape-missing` for sizes that nothing tells, `profiles-axes` as
+    ``check_axes``.
     """
     parts: list[str] = []
     open_sizes: list[str] = []
     for port in inputs:
+        if ";" in port["name"]:
+            raise ConversionRefused(
+                "input-name",
+                f"Input {port['name']!r} of {model} has a semicolon in its name, which --input_shape does not bear.",
+                "Give it another name where the model is exported.",
+            )
         sizes: list[int] = []
         for place, own in enumerate(port["shape"]):
             size = own if isinstance(own, int) and own > 0 else _size(place, len(port["shape"]), profiles, length)

@@ -172,8 +172,14 @@ def extent_of(tensor: TensorProto, model: Path) -> Extent | None:
         offset = int(told.get("offset") or 0)
         length = int(told.get("length") or size - offset)
     except ValueError:
-        offset, length = -1, -1
-    if offset < 0 or length < 0 or offset + length > size:
+        offset = length = -1
+    if offset < 0 or length < 0:
+        raise ConversionRefused(
+            "onnx-truncated",
+            f"{model.name} does not tell where in {location} {tensor.name or 'a tensor'} lies.",
+            "Export the model again.",
+        )
+    if offset + length > size:
         if size:
             # An LFS pointer says more than that it is short.
             read_start(path)

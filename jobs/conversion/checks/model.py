@@ -13,6 +13,7 @@ from jobs.conversion.checks.operators import check_operators, check_opset
 from jobs.conversion.checks.profiles import Profiles, check_profiles
 from jobs.conversion.checks.shapes import check_inputs, contradictions, parse_input_shape
 from jobs.conversion.checks.softmax import over_several_axes
+from jobs.conversion.checks.structure import check_structure, unknown_operators
 from jobs.conversion.skeleton import read_skeleton
 
 
@@ -50,6 +51,7 @@ def check_model(
     """
     skeleton = read_skeleton(path)
     model = inspected(skeleton, path)
+    check_structure(skeleton, path.name)
     warnings = check_opset(model, cann) if cann else []
     if cann:
         warnings += check_operators(model)
@@ -63,6 +65,10 @@ def check_model(
         soc_version = check_soc(soc_version, npu_name) if soc_version else soc_version_of(npu_name)
     elif soc_version:
         soc_version = soc_version_of(soc_version)
+    if unknown := unknown_operators(skeleton, model.opset):
+        warnings.append(
+            f"Opset {model.opset} of ONNX has no operator {', '.join(unknown)}. atc needs a parser for each (E19010)."
+        )
     foreign = [name for name in model.operators if not name.startswith("ai.onnx::")]
     if foreign:
         warnings.append(f"Operators outside ONNX: {', '.join(foreign)}. atc needs a parser for each (E19010).")

@@ -6,6 +6,8 @@ from jobs.conversion.checks.inspection import Inspection
 from jobs.conversion.errors import ConversionRefused
 
 Shape = tuple[int, ...]
+# No tensor of a chip has more along one axis.
+MOST = 2**31 - 1
 
 
 def parse_input_shape(text: str) -> dict[str, Shape]:
@@ -18,7 +20,8 @@ def parse_input_shape(text: str) -> dict[str, Shape]:
             shape = tuple(int(size) for size in sizes.split(",")) if sizes.strip() else ()
         except ValueError:
             shape = (0,)
-        if not colon or not name.strip() or any(size == 0 or size < -1 for size in shape) or name.strip() in shapes:
+        fits = all(size == -1 or 0 < size <= MOST for size in shape)
+        if not colon or not name.strip() or not fits or name.strip() in shapes:
             raise ConversionRefused(
                 "input-shape",
                 f"--input_shape cannot be read at {part!r}.",

@@ -11,6 +11,7 @@ import onnx
 
 from jobs.conversion.checks.inspection import Inspection, inspected, opset_of
 from jobs.conversion.checks.shapes import Shape
+from jobs.conversion.checks.structure import check_structure
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.files import BLOCK, sha256_of
 from jobs.conversion.graph import ALIGNMENT, INLINE_LIMIT
@@ -69,6 +70,7 @@ def mend(
     """
     model = read_skeleton(source)
     before = inspected(model, source)
+    check_structure(model, source.name)
     data = destination.with_name(f"{destination.name}.data")
     read = {source.resolve(), *((source.parent / name).resolve() for name in before.external_data)}
     if read & {destination.resolve(), data.resolve()}:

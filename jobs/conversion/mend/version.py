@@ -8,6 +8,7 @@ import onnx
 from onnx import version_converter
 
 from jobs.conversion.checks.inspection import opset_of
+from jobs.conversion.checks.structure import unknown_operators
 from jobs.conversion.errors import ConversionRefused
 from jobs.conversion.mend.older import filled_in, reworded
 from jobs.conversion.mend.softmax import said_by_last_axis
@@ -31,6 +32,13 @@ def converted(model: onnx.ModelProto, opset: int, name: str) -> onnx.ModelProto:
     now = opset_of(model)
     if now == opset:
         return model
+    if unknown := unknown_operators(model, now):
+        raise ConversionRefused(
+            "opset-no-way",
+            f"{name} cannot be brought from opset {now} to {opset}: opset {now} of ONNX has no operator "
+            f"{', '.join(unknown)}.",
+            "Choose a nearer opset that the target reads, or export the model again with that opset.",
+        )
     reworded(model, now, opset)
     said_by_last_axis(model, now, opset, name)
     hidden: set[str] = set()

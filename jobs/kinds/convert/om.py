@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.cann import LOAD
 from jobs.conversion.aipp import Aipp, check_with
-from jobs.conversion.cann import soc_version_of
+from jobs.conversion.cann import FAMILIES, soc_version_of
 from jobs.conversion.checks import Profiles, check_axes, parse_input_shape, read_profiles
 from jobs.conversion.shapes import default_shape
 from jobs.failures import PlanRefused
@@ -42,7 +42,7 @@ def plan_om(params: dict[str, Any], target: Target, depot: DepotView) -> Plan:
     flag, value = (profiles.option, profiles.value) if profiles else ("", "")
     shape = _shape(params, model, form, profiles)
     aipp, aipp_text = _aipp(params, depot, profiles)
-    soc = params["soc_version"] or _soc(target)
+    soc = _asked_soc(params["soc_version"]) or _soc(target)
     images = flag == "dynamic_image_size" or aipp is not None or aipp_text or form == "air"
     options = {
         "framework": FRAMEWORKS[form],
@@ -140,6 +140,14 @@ def _aipp(params: dict[str, Any], depot: DepotView, profiles: Profiles | None) -
         if profiles:
             check_with(profiles, made)
         return (None, made.text()) if made else (depot.get(params["aipp"], "aipp"), "")
+
+
+def _asked_soc(given: str) -> str:
+    """Any chip's, also one that is not known here; no family's."""
+    if given in FAMILIES:
+        with refused_at("soc_version"):
+            soc_version_of(given)
+    return given
 
 
 def _soc(target: Target) -> str:

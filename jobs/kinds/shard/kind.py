@@ -17,7 +17,7 @@ from jobs.kinds.shard.report import shown
 from jobs.models import Job
 from jobs.plan import Lane, LocalCommand, Plan, Product, Stage, Step
 from jobs.sharding.memory import CACHE, WEIGHTS, Request
-from jobs.sharding.ranktable import version_for
+from jobs.sharding.ranktable import rank_table, version_for
 from jobs.sharding.report import plan as lay_out
 from jobs.sharding.shape import read_shape, shape_of_size
 from jobs.sharding.site import Site, read_site
@@ -101,6 +101,8 @@ class Shard(Kind):
             # The command does this again with what was measured; whether it fits is known now.
             request = Request(params["weights"], params["cache"], params["batch"], params["length"])
             _best, report = lay_out(shape, site, request)
+            if _has_table(site):
+                rank_table([(node, node.chips) for node in site.nodes], version_for(site.nodes))
         except ConversionRefused as wrong:
             raise PlanRefused(wrong.code, wrong.message, wrong.mend, "targets") from wrong
         steps = [
@@ -127,8 +129,7 @@ class Shard(Kind):
             Product("launch.json", "launch-parameters", f"{name}-launch.json", meta=meta),
         ]
         arguments += ["--model-path", f"/models/{name}", "--plan", "plan.json", "--launch", "launch.json"]
-        if len(site.nodes) > 1 or all(chip.address for node in site.nodes for chip in node.chips):
-            # Chips of one machine find each other without a table, and may have no addresses.
+        if _has_table(site):
             arguments += ["--ranktable", "ranktable.json"]
             version = version_for(site.nodes)
             products.append(Product("ranktable.json", "rank-table", f"{name}-ranktable.json", version, meta))
@@ -166,3 +167,8 @@ class Shard(Kind):
 
 def _text(data: dict[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":"), sort_keys=True)
+
+
+def _has_table(site: Site) -> bool:
+    """Chips of one machine find each other without a rank table, and may have no addresses."""
+    return len(site.nodes) > 1 or all(chip.address for node in site.nodes for chip in node.chips)

@@ -102,6 +102,7 @@ def test_atc_is_told_shapes_profiles_and_precision(ready, image_model, params, e
         ({"dynamic_dims": "1,8,8;2,8,8", "dynamic_batch_size": "1,2"}, "dynamic_dims", "one of the dynamic"),
         ({"dynamic_image_size": "8,8;9,9", "aipp_fields": {"input_format": "RGB888_U8", "width": 8, "height": 8}},
          "aipp_fields", "neither crops"),
+        ({"soc_version": "Ascend910", "input_shape": "image:1,3,8,8"}, "soc_version", "family of chips"),
         ({"to": "mindir", "precision_mode": "force_fp16"}, "precision_mode", "OM only"),
         ({"aipp_fields": {"input_format": "RGB888_U8", "mean": [1]}}, "aipp_fields", "3 channels"),
         ({"aipp_fields": {"input_format": "RGB888_U8", "crop": [0, 0, 9, 9], "width": 8, "height": 8}},
@@ -116,6 +117,23 @@ def test_what_atc_would_refuse_is_refused_at_its_field(ready, image_model, param
         plan("convert", asked(image_model, **given), [ready])
     assert refused.value.field == field and refused.value.mend
     assert words in f"{refused.value.cause} {refused.value.mend}"
+
+
+def test_an_input_that_the_option_cannot_name_is_refused_before_the_job(ready):
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("a; b", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["a; b"], ["y"])], "g", ports[:1], ports[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    model = store("odd.onnx", "model", onnx.ModelProto.SerializeToString(made)).pk
+    with pytest.raises(PlanRefused, match="semicolon"):
+        plan("convert", asked(model), [ready])
+
+
+def test_a_value_within_a_field_that_is_wrong_is_named_in_words(ready, image_model):
+    wrong = {"input_format": "RGB888_U8", "width": 8, "mean": [1, "many"]}
+    with pytest.raises(PlanRefused) as refused:
+        plan("convert", asked(image_model, aipp_fields=wrong), [ready])
+    assert refused.value.field == "aipp_fields"
+    assert refused.value.cause == "aipp_fields: mean: 1: A valid integer is required."
 
 
 def test_nothing_that_is_typed_becomes_a_piece_of_the_command(ready, image_model):

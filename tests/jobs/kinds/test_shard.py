@@ -88,6 +88,16 @@ def test_the_plan_is_seen_before_it_runs_and_touches_no_machine(two):
     assert any("60%" in note for note in made.notes)
 
 
+def test_an_npu_without_an_address_is_told_with_the_plan_and_not_by_the_job(depot, machine, second):
+    bare = replace(facts(), npu_ports=())
+    machines = [with_facts(machine, wired(1)), with_facts(second, bare)]
+    with pytest.raises(PlanRefused) as refused:
+        plan("shard", ASKED, machines)
+    assert (refused.value.code, refused.value.field) == ("device-ip-missing", "targets")
+    # One machine's chips find each other without.
+    assert plan("shard", ASKED, machines[1:])
+
+
 def test_rank_table_and_launch_parameters_are_made_of_the_machines_own_facts(two):
     made, _ = plan("shard", {**ASKED, "across": 12.5}, two)
     (step,) = made.stages[0].lanes[0].steps
