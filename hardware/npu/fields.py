@@ -69,7 +69,9 @@ def is_part_of_process(line: str) -> bool:
 def without_cut(items: list[Item], command: str, report: Report) -> list[Item]:
     """Items of an output whose last line has no end: of a line that can't be the last one the value may be cut."""
     last = items[-1]
-    if _mark(last) or not _may_be_cut(last, items, "-t board" in command or "-t common" in command):
+    if _mark(last) or command.startswith(("npu-smi info -l", "npu-smi info -t phyid-remap")):
+        return items
+    if not _may_be_cut(last, items, "-t board" in command or "-t common" in command):
         return items
     report.warnings.append(f"the output ends in the middle of a value: {last.text}")
     return [*items[:-1], *([] if is_process(last.text) else [last._replace(value="")])]

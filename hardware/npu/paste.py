@@ -33,6 +33,8 @@ _FRONT = re.compile(
     r"^(?:>\s?|#\s+(?=[|+])|\[?\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\]?\s+(?=[|+])|[\w.-]{1,64}:\s(?=[|+])"
     r"|\d{1,6}[\t:]\s*(?=[|+])|[^|+]{1,80}[:\]]\s*(?=\|\s|\+[-=]))+"
 )
+# A row of a mapping, of watch or of a topology; not a line of its legend.
+_ROW = re.compile(r"\d|(?:NPU|Phy-?ID)\s?\d", re.I)
 _LAST_CELL = re.compile(r"\S+(?: \S+)*$")
 _KEYSTROKE = re.compile(r"^\^[A-Z]$")
 _WRAPPED = re.compile(r"^[-=+|]+$")
@@ -126,7 +128,7 @@ def _lines(lines: list[str], open_end: bool, report: Report) -> list[Chip]:
     failed = {error.text, *besides} if error else set()
     items: list[answers.Item] = []
     unread: list[str] = []
-    row = ""
+    rows: list[str] = []
     reader: lists.Mapping | lists.Topology | lists.Watch | None = None
     for place, line in enumerate(lines):
         if line in failed:
@@ -143,8 +145,8 @@ def _lines(lines: list[str], open_end: bool, report: Report) -> list[Chip]:
             report.warnings.append(f"left out by whoever pasted this: {line.strip()}")
         elif head := lists.heading(line):
             reader = _reader(head, line, report)
-        elif reader and reader.row(_without_end(line, row, report) if open_end and line is lines[-1] else line):
-            row = line
+        elif reader and reader.row(_without_end(line, rows, report) if open_end and line is lines[-1] else line):
+            rows.append(line)
         else:
             found = answers.item(line)
             if found is None or fields.is_part_of_process(line):
@@ -173,14 +175,17 @@ def _reader(head: str, line: str, report: Report) -> lists.Mapping | lists.Topol
     return lists.Topology(line, report) if head == "topology" else lists.Watch(line, report)
 
 
-def _without_end(line: str, before: str, report: Report) -> str:
+def _without_end(line: str, rows: list[str], report: Report) -> str:
     """The row at which a paste ends in the middle of a line. Where it is shorter than the one before it, what its last
-    cell says may be half of it.
+    cell says may be half of it, unless another row says the same.
     """
-    if len(line) >= len(before):
+    cell = _LAST_CELL.search(line)
+    if not rows or len(line) >= len(rows[-1]) or not _ROW.match(line) or cell is None:
+        return line
+    if any(row.endswith(f" {cell[0]}") or row.endswith(f"\t{cell[0]}") for row in rows):
         return line
     report.warnings.append(f"the end of a row is missing: {line}")
-    return _LAST_CELL.sub("-", line)
+    return f"{line[: cell.start()]}-"
 
 
 def _items(items: list[answers.Item], unread: list[str], open_end: bool, report: Report) -> list[Chip]:

@@ -47,3 +47,10 @@ def test_wherever_a_table_is_cut_nothing_wrong_is_read(file: Path):
                 known = {name: value for name, value in vars(chip).items() if value is not None}
                 assert known.items() <= whole[chip.npu_id, chip.chip_id].items(), (end, known)
             assert all(vars(process) in processes for process in report.processes)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_shared_sample_whose_last_line_end_was_not_copied_says_the_same(file: Path):
+    text = file.read_text()
+    assert parse(text.rstrip("\n")).to_json() == parse(text).to_json()
+    assert parse(text.strip()).to_json() == parse(text).to_json()
