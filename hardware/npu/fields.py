@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hardware.npu.answers import IDLE, Item
-from hardware.npu.report import Chip, Process, Report
+from hardware.npu.report import Chip, HalfChip, Process, Report
 from hardware.npu.values import BUS, HEALTHS, Unreadable, number, whole, word
 
 _PROCESS = re.compile(r"Process id\s*:\s*(\S+)\s+Process name\s*:\s*(.*?)\s+Process memory\s*\(MB\)\s*:\s*(\S+)", re.I)
@@ -49,13 +49,16 @@ _WATTS = re.compile(r"\d+\.\d")
 
 @dataclass
 class _Block:
-    """What stands together. ``other``: not a chip's but its card's microcontroller's or control processor's, or cut."""
+    """What stands together. ``other``: not a chip's but its card's microcontroller's or control processor's, or cut.
+    ``alone``: no other block may be of another chip of this name.
+    """
 
     npu_id: int | None
     chip_id: int | None = None
     other: str = ""
     items: list[Item] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
+    alone: bool = True
 
 
 def is_process(line: str) -> bool:
@@ -180,10 +183,7 @@ def _blocks(part: list[Item], command: str, report: Report) -> tuple[list[_Block
         npu = next((_id(one) for one in part if one.key == "npuid"), None)
     marks = [place for place, one in enumerate(part) if _mark(one)]
     if not marks:
-        block = _Block(npu)
-        for one in part:
-            _add(block, one, report)
-        return [block], []
+        return _unnamed(part, npu, report), []
     trailing = not board and (
         any(one.key not in _OF_CARD for one in part[: marks[0]])
         # Of the first chip nothing is said, not even that there is nothing.
@@ -220,6 +220,18 @@ def _blocks(part: list[Item], command: str, report: Report) -> tuple[list[_Block
             now.other = "cut"
         blocks.append(now)
     return blocks, card
+
+
+def _unnamed(part: list[Item], npu: int | None, report: Report) -> list[_Block]:
+    """Items of a chip that no line names. What is said of it anew is said of another chip, or of it at another time."""
+    blocks = [_Block(npu)]
+    for one in part:
+        if one.key in _KEYS and any(before.key == one.key for before in blocks[-1].items):
+            blocks.append(_Block(npu))
+        _add(blocks[-1], one, report)
+    for block in blocks:
+        block.alone = len(blocks) == 1
+    return blocks
 
 
 def _said(block: _Block) -> bool:
@@ -261,7 +273,7 @@ def _add(block: _Block, one: Item, report: Report) -> None:
 
 
 def _chip(block: _Block, flash: bool, report: Report) -> tuple[Chip, dict[str, Any]]:
-    chip = Chip(npu_id=block.npu_id, chip_id=block.chip_id)
+    chip = (Chip if block.alone else HalfChip)(npu_id=block.npu_id, chip_id=block.chip_id)
     for process in block.processes:
         process.npu_id, process.chip_id = block.npu_id, block.chip_id
     rest: list[Item] = []

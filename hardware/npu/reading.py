@@ -78,7 +78,7 @@ class _Chips:
         self.again = False
 
     def add(self, chip: Chip, table: bool) -> None:
-        if isinstance(chip, HalfChip):
+        if isinstance(chip, HalfChip) and chip.chip_id is None:
             # Never one with another: nobody knows which of the card's chips it is.
             self.found[chip.npu_id, -1 - len(self.found)] = chip
             self.readings.append(chip)

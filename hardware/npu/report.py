@@ -40,7 +40,9 @@ class Chip:
 
 
 class HalfChip(Chip):
-    """A chip of whose two rows one can't be read: which of its card's chips it is is not known."""
+    """A chip of whose two rows one can't be read, or of whose answers several have no id: which of its card's chips it
+    is is not known.
+    """
 
 
 @dataclass

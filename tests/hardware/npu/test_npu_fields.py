@@ -309,3 +309,22 @@ def test_half_a_word_is_no_health_and_half_a_line_no_process():
     cut = "NPU ID : 0\nChip Count : 1\n\nProcess id:17  Process name:python3  Process memory(MB):554"
     assert parse(cut).processes == []
     assert parse("NPU ID : 0\nProcess id:17  Process name:pyt").processes == []
+
+
+USAGES = "".join(
+    f"\tHBM Capacity(MB)               : 65536\n\tHBM Usage Rate(%)              : {rate}\n"
+    f"\tAicore Usage Rate(%)           : {rate}\n\tAicpu Usage Rate(%)            : 0\n"
+    for rate in (10, 20)
+)
+
+
+def test_answers_without_ids_one_after_the_other_are_not_one_chips():
+    report = parse(f"[root@h ~]# for c in 0 1; do npu-smi info -t usages -i 6 -c $c; done\n{USAGES}")
+    assert [(chip.npu_id, chip.chip_id, chip.aicore_percent) for chip in report.chips] == [(6, None, 10), (6, None, 20)]
+    assert [block["HBM Usage Rate(%)"] for block in report.fields["chips"]] == [10, 20]
+
+
+def test_answers_of_one_chip_one_after_the_other_are_its_readings():
+    report = parse(USAGES, "npu-smi info -t usages -i 6 -c 1")
+    assert [(chip.npu_id, chip.chip_id, chip.aicore_percent) for chip in report.chips] == [(6, 1, 20)]
+    assert [sample.aicore_percent for sample in report.samples] == [10, 20]
