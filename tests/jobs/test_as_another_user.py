@@ -12,6 +12,7 @@ from hardware.inventory.models import Credential, Machine
 from jobs.depot.models import Artifact
 from jobs.depot.services import ingest
 from jobs.models import Job
+from jobs.plan import Reboot
 from jobs.services import launch
 from jobs.states import JobState
 from tests.faults import kinds, watch
@@ -96,3 +97,14 @@ def test_a_password_that_sudo_refuses_fails_the_job_and_names_machine_user_and_m
     assert failure["code"] == "ssh-sudo-password" and "user ops" in failure["cause"] and "not this" not in told_of(job)
     Credential.objects.filter(name="ops").update(sudo_password=SECRET)
     assert read_facts(Machine.objects.get()).state == Machine.State.READY
+
+
+def test_a_restart_that_is_asked_for_outlives_the_sudo_that_asked(ops: Machine, closed: Path):
+    """The command returns first; with ``use_pty`` sudo then hangs up on what it started."""
+    asked = closed / "asked"
+    asks = Reboot().command.replace("; reboot", f"; touch {asked}")
+    assert asks != Reboot().command
+    job = work(launch("single", {"action": {"type": "reboot", "command": asks, "timeout_s": 4}}, [ops], actor="ada"))
+    # This machine does not go down, so that nothing comes back.
+    assert job.failure["code"] == "reboot-timeout", job.failure
+    assert asked.exists() and asked.stat().st_uid == 0
