@@ -7,6 +7,7 @@ until it is whole, and has been read back and joined again (`jobs.sharding.joini
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -239,6 +240,14 @@ def _within(entry: TensorEntry, part: Piece) -> tuple[tuple[int, ...], int]:
     return shape, length // size * (part.stop - part.start) if size else 0
 
 
+def _clear(destination: Path) -> None:
+    """Removes what splits to the same place left that were killed: their room may be what this one lacks."""
+    for left in destination.absolute().parent.glob(f".{glob.escape(destination.name)}.part-*"):
+        process = left.name.rpartition("-")[2]
+        if process.isdigit() and not Path("/proc", process).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def _folder(destination: Path, needed: int) -> Iterator[Path]:
     """A folder beside the destination that takes its name when all is well, and goes when it is not.
@@ -248,6 +257,7 @@ def _folder(destination: Path, needed: int) -> Iterator[Path]:
     if destination.exists():
         raise ShardingRefused("output-exists", f"{destination} is there already.", "Give a name that is free.")
     made = destination.with_name(f".{destination.name}.part-{os.getpid()}")
+    _clear(destination)
     try:
         free = shutil.disk_usage(destination.absolute().parent).free
         if needed + HEADROOM > free:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -201,6 +202,19 @@ def test_scales_of_quantized_weights_are_not_cut_by_guess(tmp_path):
         split_by_rank(model(tmp_path / "m", tensors), tmp_path / "out", 2, 1, quiet)
 
 
+def test_what_a_killed_split_left_goes_with_the_next_and_that_of_one_which_runs_stays(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, living, other = (
+        tmp_path / f".{name}.part-{process}"
+        for name, process in (("out", ended.pid), ("out", os.getppid()), ("else", ended.pid))
+    )
+    for folder in (dead, living, other):
+        folder.mkdir()
+    split_by_rank(model(tmp_path / "m", llama()), tmp_path / "out", 2, 1, quiet)
+    assert (dead.exists(), living.exists(), other.exists()) == (False, True, True)
+
+
 def test_nothing_is_overwritten_and_no_room_is_said_before_the_start(tmp_path, monkeypatch):
     whole = model(tmp_path / "m", llama())
     (tmp_path / "out").mkdir()
@@ -221,7 +235,7 @@ def test_the_commands_take_a_tar_and_say_what_they_proved(tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert [file["name"] for file in report["files"]] == [f"model-rank-0{n}-of-04.safetensors" for n in range(4)]
-    assert "bytes to write" in done.stdout and sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.tar", "shards"]
+    assert "bytes to write" in done.stderr and sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.tar", "shards"]
     done = run("verify", "shards", "--original", "m", "--json", cwd=tmp_path)
     assert json.loads(done.stdout.splitlines()[-1])["held_against_original"] is True
     done = run("split", "m", "shards", "--tensor", "2", cwd=tmp_path)
