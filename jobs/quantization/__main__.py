@@ -49,7 +49,7 @@ def main() -> int:
     )
     add_flags(parser)
     parser.add_argument("--profile", type=Path, help="the model's profile.json, which tokenizes the texts")
-    parser.add_argument("--threads", type=int, default=0, help="0: one for each core")
+    parser.add_argument("--threads", type=_count, default=0, help="0: one for each core")
     parser.add_argument("--no-measure", action="store_true", help="do not run the models: no agreement, no latency")
     parser.add_argument(
         "--budget", type=float, help="share of accuracy that may be lost, 0.02: exit code 3 if it is not held"
@@ -83,6 +83,16 @@ def main() -> int:
         return made.to_json(WORST)
 
     return carry_out(work, as_json=given.json)
+
+
+def _count(text: str) -> int:
+    if int(text) < 0:
+        raise ValueError(text)
+    return int(text)
+
+
+# argparse names a type in its refusal.
+_count.__name__ = "number"
 
 
 if __name__ == "__main__":

@@ -39,8 +39,15 @@ class Journal:
     def __init__(self, folder: Path, asked: str) -> None:
         """Takes the folder over when it was begun for `asked`, and empties it otherwise.
 
-        Raises QuantizationRefused (`in-progress`) while another process works in it.
+        Raises QuantizationRefused: `in-progress` while another process works in it, `not-writable` when it is somebody
+        else's.
         """
+        if folder.is_dir() and not (folder / NAME).exists() and any(folder.iterdir()):
+            raise QuantizationRefused(
+                "not-writable",
+                f"{folder} is in the way: nothing of it is a quantization's.",
+                "Take it away, or name another output.",
+            )
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -119,7 +119,6 @@ class Quantization:
         refuse_old(self.source.name, self.opset, self.scheme, self.form)
         if self.scheme == "int8-static":
             refuse_static(self.source.name, self.opset, self.options)
-        self._refuse_overwriting(model, profile, calibration)
         inputs = inspect(self.source).inputs
         if calibration:
             samples = read_calibration(calibration, inputs, profile, self.options.pictures)
@@ -127,6 +126,7 @@ class Quantization:
             samples = made_up(model, inputs)
         folder = self.destination.with_name(f"{self.destination.name}.part")
         try:
+            self._refuse_overwriting(model, profile, calibration)
             order = asked_of(self.files, self.scheme, self.form, self.options, versions(), self.origin.mark)
             with closing(Journal(folder, order)) as self.journal:
                 return self._into(folder, model, samples)
@@ -153,7 +153,6 @@ class Quantization:
         written = self._write(folder, model, samples)
         for name in sorted(self.journal.not_finite):
             self.warnings.append(f"{name} holds NaN or infinity and was left as it is.")
-        self.warnings += written.doubts(self.scheme)
         before = self.origin.bytes(model)
         peak = peak_memory() >> 20
         line = f"{before} -> {written.output.bytes} bytes, {ratio(before, written.output.bytes)} x smaller"
@@ -172,6 +171,8 @@ class Quantization:
                 agreement, latency = self._measure(written, samples)
             budget, sensitivity = found.told(self.options.budget, scheme, (written, agreement)), found.sensitivity
             self.warnings += budget.doubts(generated=self.options.calibration is None, rows=agreement.rows)
+        # Of what the budget has left of it, too.
+        self.warnings += written.doubts(self.scheme)
         self.warnings += self.origin.doubts() if agreement.measured else []
         fitted = Fitted.by(self.options, samples)
         if fitted:

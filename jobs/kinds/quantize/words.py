@@ -104,6 +104,10 @@ _SENTENCES = tuple(
             _("%(n)s activations hold NaN, infinity or nothing and stay float: %(names)s."),
         ),
         (
+            r"(?P<name>.+) is stored more than once; what ONNX Runtime reads of it was taken\.",
+            _("%(name)s is stored more than once; what ONNX Runtime reads of it was taken."),
+        ),
+        (
             r"(?P<name>.+) holds NaN or infinity and was left as it is\.",
             _("%(name)s holds NaN or infinity and was left as it is."),
         ),

@@ -92,6 +92,8 @@ TEMPLATES = (
     _("Export the model again."),
     _("A decoder of %(size)s bytes has no room for its layers."),
     _("Give a larger --size."),
+    _("%(file)s is in the way: nothing of it is a quantization's."),
+    _("Take it away, or name another output."),
     _("Another quantization is writing %(file)s at present."),
     _("Wait for it, or name another output."),
     _("The model's file became shorter while it was read."),

@@ -73,6 +73,14 @@ def test_a_weight_that_8_bits_ruin_stays_in_float(tmp_path: Path, samples: Path,
         ]
 
 
+def test_a_budget_that_leaves_nothing_at_4_bits_says_so(tmp_path: Path, samples: Path):
+    source = save(matmul(), tmp_path / "in.onnx")
+    report = quantize(source, tmp_path / "out.onnx", "int4", Options(calibration=samples, budget=0.02))
+    assert report.budget is not None and report.budget.lost <= 0.02 < report.budget.lost_by_scheme
+    assert [layer.bits for layer in report.layers] == [8]
+    assert "Nothing of this model could be kept in 4 bits: it is what int8-weight makes." in report.warnings
+
+
 def test_a_budget_that_holds_at_once_costs_nothing(tmp_path: Path, samples: Path):
     source = save(matmul(), tmp_path / "in.onnx")
     report = quantize(source, tmp_path / "out.onnx", "int8-weight", Options(calibration=samples, budget=0.2))

@@ -73,3 +73,19 @@ def test_a_disk_too_small_is_said_before_anything_is_calibrated(tmp_path: Path, 
     with pytest.raises(QuantizationRefused) as refused:
         quantize(source, tmp_path / "out.onnx", "int8-static", Options(calibration=tmp_path / "rows.npz"))
     assert refused.value.code == "disk-full"
+
+
+def test_a_place_of_somebody_elses_a_name_too_long_and_threads_below_none_are_refused_in_one_line(tmp_path: Path):
+    source = save(models.matmul(), tmp_path / "in.onnx")
+    (tmp_path / "out.onnx.part").mkdir()
+    (tmp_path / "out.onnx.part" / "notes").write_text("mine")
+    for out, more, said in (
+        (tmp_path / "out.onnx", [], "is in the way"),
+        (tmp_path / ("n" * 300), [], "File name too long"),
+        (tmp_path / "other.onnx", ["--threads", "-3"], "--threads"),
+    ):
+        command = [*COMMAND, str(source), str(out), "--scheme", "int8-weight", *more]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+        assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done
+    assert (tmp_path / "out.onnx.part" / "notes").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.onnx", "out.onnx.part"]
