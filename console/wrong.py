@@ -121,7 +121,9 @@ def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
                 if row.code == "npus-healthy" and first_things:
                     continue
                 if row.severity == "block" or (row.code, row.severity) == ("npus-healthy", "warn"):
-                    shared = json.dumps([row.code, row.severity, row.mend and [row.mend.kind, row.mend.params]])
+                    shared = json.dumps(
+                        [row.code, row.severity, row.case, row.mend and [row.mend.kind, row.mend.params]]
+                    )
                     groups.setdefault(shared, []).append(row)
     at_work = _at_work()
     for rows in groups.values():
@@ -133,7 +135,7 @@ def _preflight(machines: list[Standing]) -> Iterable[Trouble]:
             continue
         url = new_job(first.mend.kind, names, **first.mend.params) if first.mend else ""
         # A missing driver is what a bare machine looks like: not a failure, the next thing to do.
-        bare = first.code == "npus-healthy" and first.severity == "block"
+        bare = (first.code, first.severity, first.case) == ("npus-healthy", "block", "")
         yield Trouble(
             3 if bare else 2,
             "warning" if bare or first.severity == "warn" else "failed",

@@ -58,6 +58,7 @@ class Row:
     reason: str
     mend: Mend | None
     machine: str
+    case: str = ""
 
     @property
     def button(self) -> str:
@@ -131,7 +132,10 @@ class Standing:
     @cached_property
     def rows(self) -> list[Row]:
         name = self.machine.name
-        return [Row(c.code, c.severity, wording.cause(c), wording.reason(c), c.mend, name) for c in self.checks]
+        return [
+            Row(c.code, c.severity, wording.cause(c), wording.reason(c), c.mend, name, c.values.get("case", ""))
+            for c in self.checks
+        ]
 
     @cached_property
     def state(self) -> str:

@@ -44,6 +44,9 @@ def healthy(facts: Facts, need: Need) -> Iterator[Check]:
         fitting, advice, values = another_driver(facts, need, lambda driver: True, "")
         mend = fitting or Mend("install-driver", {}, gettext_noop("Install driver and firmware"))
         sentence = gettext_noop("npu-smi lists no NPU and gives no reason.")
+        if facts.driver is not None:
+            # Not a bare machine: something is wrong with what is there.
+            values = values | {"case": "driver"}
         if facts.npu_error:
             sentence, values = gettext_noop("npu-smi lists no NPU (%(why)s)."), values | {"why": facts.npu_error}
         yield say("npus-healthy", "block", (sentence, *advice), mend, **values)

@@ -1,6 +1,7 @@
 """Every code of a check, with its cause in a few words: what machines are grouped by. docs/preflight.md explains them.
 
-Where a code means another thing when it only warns, that has a line of its own: ``code/warn``.
+Where a code means another thing when it only warns, that has a line of its own: ``code/warn``; and so has a case that
+the check names in its values: ``code/case``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ CAUSES: dict[str, str] = {
     "free-space": gettext_noop("Too little free space"),
     "npus-on-bus": gettext_noop("NPUs are missing from the bus"),
     "npus-healthy": gettext_noop("No NPU driver yet"),
+    "npus-healthy/driver": gettext_noop("The driver lists no NPU"),
     "npus-healthy/warn": gettext_noop("An NPU is not healthy"),
     "npu-missing": gettext_noop("An NPU that the job takes is not there"),
     "driver-firmware": gettext_noop("Driver and firmware do not match"),
@@ -58,4 +60,5 @@ CAUSES: dict[str, str] = {
 
 def cause(check: Check) -> str:
     """What is wrong in a few words, in English; the reason for a code that has none."""
-    return CAUSES.get(f"{check.code}/{check.severity}") or CAUSES.get(check.code) or check.reason
+    own = check.values.get("case") or check.severity
+    return CAUSES.get(f"{check.code}/{own}") or CAUSES.get(check.code) or check.reason

@@ -54,6 +54,15 @@ def test_a_mend_names_the_depots_packages_as_soon_as_they_are_there(site):
     assert (overview["wrong"].state, overview["bare"].state) == ("failed", "warning")
 
 
+def test_a_driver_that_lists_no_npu_is_not_called_missing(site):
+    machine("bare", read(probe_text()))
+    machine("broken", replace(read(probe_text(**PAIR)), npu_error="-8005: dcmi module initialize failed"))
+    overview = {row.machines[0]: row for row in site.get("/").context["wrong"]}
+    assert (overview["bare"].title, overview["bare"].state) == ("No NPU driver yet", "warning")
+    assert (overview["broken"].title, overview["broken"].state) == ("The driver lists no NPU", "failed")
+    assert "-8005" in overview["broken"].why
+
+
 def test_rest_says_of_an_npu_that_is_ill_what_the_page_says(site):
     facts = read(probe_text(**PAIR, npus=True))
     machine("ill", replace(facts, npus=(replace(facts.npus[0], health="Alarm"), *facts.npus[1:])))
