@@ -13,7 +13,7 @@ from typing import Any
 
 from hardware.npu.answers import IDLE, Item
 from hardware.npu.report import Chip, HalfChip, Process, Report
-from hardware.npu.values import BUS, HEALTHS, Unreadable, number, whole, word
+from hardware.npu.values import BUS, HEALTHS, NOTHING, Unreadable, number, whole, word
 
 _PROCESS = re.compile(r"Process id\s*:\s*(\S+)\s+Process name\s*:\s*(.*?)\s+Process memory\s*\(MB\)\s*:\s*(\S+)", re.I)
 _UNIT = re.compile(r"\((?:[A-Z%][\w%/]{0,7}|page)\)|Count$|Cnt$")
@@ -81,6 +81,8 @@ def without_cut(items: list[Item], command: str, report: Report) -> list[Item]:
 
 
 def _may_be_cut(last: Item, items: list[Item], ids_first: bool) -> bool:
+    if last.value in NOTHING:
+        return False
     if last.key == "npureal-timepower(w)" and not _WATTS.fullmatch(last.value):
         return True
     if last.key in ("health", "healthstatus") and last.value.upper() not in HEALTHS:

@@ -73,6 +73,7 @@ class _Chips:
         self.found: dict[Place, Chip] = {}
         self.cards: dict[int | None, list[int | None]] = {}
         self.phys: dict[int, Place] = {}
+        self.buses: dict[tuple[int | None, str], Place | None] = {}
         self.tables: set[Place] = set()
         self.readings: list[Chip] = []
         self.again = False
@@ -121,13 +122,16 @@ class _Chips:
                 chips[0] = chip.chip_id
         if chip.npu_id is None and chip.phy_id is not None:
             return self.phys.get(chip.phy_id, ("phy", chip.phy_id))
-        if chip.chip_id is None and chip.bus_id is not None:
-            # Of a card with several chips the board's bus id is that of one of them.
-            for one in chips:
-                bus_id = self.found[chip.npu_id, one].bus_id if (chip.npu_id, one) in self.found else None
-                if bus_id is not None and bus_id.lower() == chip.bus_id.lower():
-                    return chip.npu_id, one
-        return chip.npu_id, chip.chip_id
+        place: Place = chip.npu_id, chip.chip_id
+        if chip.bus_id is None:
+            return place
+        # Of a card with several chips the board's bus id is that of one of them, or of all.
+        bus = chip.npu_id, chip.bus_id.lower()
+        if chip.chip_id is None:
+            return self.buses.get(bus) or place
+        if self.buses.setdefault(bus, place) != place:
+            self.buses[bus] = None
+        return place
 
 
 def _put_chips(outputs: list[tuple[Report, list[Chip], paste.Part]], report: Report) -> None:

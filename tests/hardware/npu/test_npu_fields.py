@@ -288,6 +288,7 @@ def test_of_a_line_without_an_end_that_can_not_be_the_last_the_value_is_not_beli
     [
         ("NPU Real-time Power(W) : 29", None),
         ("NPU Real-time Power(W) : 296.5", 296.5),
+        ("NPU Real-time Power(W) : NA", None),
         ("NPU ID : 0\nChip Count : 1\n\nNPU Real-time Power(W) : 103.5", None),
         ("NPU ID : 0\nChip Count : 1\n\nNPU Real-time Power(W) : 103.5\nChip ID : 0", 103.5),
     ],

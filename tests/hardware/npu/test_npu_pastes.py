@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -172,6 +173,21 @@ def test_what_is_said_by_physical_or_bus_id_is_joined_with_the_chip_that_has_it(
         (6, 0, 12, 38, 7),
         (6, 1, 13, 37, 0),
     ]
+
+
+def test_chips_that_share_a_bus_id_stay_two():
+    duo = DDR.replace("0000:0B:00.0", "0000:0A:00.0")
+    board = "[root@h ~]# npu-smi info -t board -i 2048\n\tNPU ID : 2048\n\tPCIe Bus Info : 0000:0A:00.0\n\tPCB ID : A\n"
+    report = parse(duo + board)
+    assert report.chips[:3] == parse(duo).chips
+    assert [said(chip) for chip in report.chips[3:]] == [{"npu_id": 2048, "bus_id": "0000:0A:00.0"}]
+
+
+def test_a_thousand_chips_of_one_card_cost_no_more_than_their_lines():
+    text = "".join(f"NPU ID : 1\nChip ID : {n}\nPCIe Bus Info : 0000:{n % 256:02x}:00.0\n" for n in range(3000))
+    begun = time.process_time()
+    assert len(parse(text).chips) == 3000
+    assert time.process_time() - begun < 5
 
 
 def test_fields_of_several_outputs_are_kept_apart():
