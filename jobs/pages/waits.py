@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from jobs.admission import wording
 from jobs.models import Job
+from jobs.pages import causes
 from jobs.states import JobState
 
 
@@ -98,7 +99,7 @@ def cause(reason: dict[str, Any]) -> str:
     if reason.get("took_over"):
         return _("taken over: the lease of its worker had run out")
     if reason.get("cause"):
-        return str(reason["cause"])
+        return causes.cause(str(reason["cause"]))
     if reason.get("reason"):
         return said(reason, reason.get("job")).short
     if reason.get("plan"):

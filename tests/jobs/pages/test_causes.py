@@ -13,7 +13,7 @@ from hardware.inventory.models import Machine
 from hardware.ssh import errors
 from hardware.telemetry.alerts import builtin
 from hardware.telemetry.alerts.models import Alert, Rule
-from jobs.pages import causes
+from jobs.pages import causes, waits
 from tests.jobs.examples import facts
 from tests.jobs.kinds.test_install_kinds import with_facts
 
@@ -104,3 +104,9 @@ def test_a_chinese_reader_sees_no_english_cause_on_the_overview_the_machine_and_
         page = client.get(path).content.decode()
         assert words in page, path
         assert "nothing that speaks SSH" not in page and "it is CANN that differs" not in page
+
+
+def test_why_a_job_came_to_its_state_is_told_as_its_failure_is():
+    told = "net.onnx is empty (0 bytes). Copy or export the file again."
+    with override("zh-hans"):
+        assert waits.cause({"cause": told}) == causes.cause(told) != told
