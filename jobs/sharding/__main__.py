@@ -20,7 +20,7 @@ from jobs.sharding.memory import CACHE, UTILIZATION, WEIGHTS, Request
 from jobs.sharding.ranktable import rank_table, version_for
 from jobs.sharding.report import plan
 from jobs.sharding.shape import Shape, read_shape, shape_of_size
-from jobs.sharding.site import Link, Site, link_of, read_site
+from jobs.sharding.site import Link, link_of, read_site
 from jobs.sharding.split import split_by_rank, split_by_size
 
 
@@ -99,7 +99,7 @@ def _plan(given: argparse.Namespace) -> dict[str, Any]:
     best, report = plan(shape, site, request)
     contents: list[tuple[Path, dict[str, Any]]] = []
     if given.ranktable:
-        contents.append((given.ranktable, rank_table(_all(site), version_for(site.nodes))))
+        contents.append((given.ranktable, rank_table(site.used, version_for(site.nodes))))
     if given.launch:
         engines = {"vllm-ascend": vllm, "mindie": mindie}
         made = {name: write(best, shape, site, request, given.model_path) for name, write in engines.items()}
@@ -110,10 +110,6 @@ def _plan(given: argparse.Namespace) -> dict[str, Any]:
         with replacing(path) as part:
             part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return report
-
-
-def _all(site: Site) -> list[Any]:
-    return [(node, node.chips) for node in site.nodes]
 
 
 def _shape(given: argparse.Namespace) -> Shape:
@@ -141,6 +137,8 @@ def _link(given: argparse.Namespace, way: str) -> Link | None:
             return link_of(float(speed), float(latency or 0))
         if measured:
             chips, _, file = measured.partition(":")
+            if not file:
+                raise ValueError(measured)
             return fit(read_hccl_test(Path(file).read_text(encoding="utf-8", errors="replace")), int(chips))
     except ValueError as error:
         raise ShardingRefused(

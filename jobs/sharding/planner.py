@@ -162,7 +162,8 @@ def why(best: Option, made: list[Option], site: Site) -> str:
         text += f"; one replica lies on {best.nodes} nodes, because no single node holds it"
     elif len(site.nodes) > 1:
         text += "; it stays inside a node, so that nothing of a pass crosses the slower network"
-    return f"{text}. {split.data} replicas share the requests." if split.data > 1 else f"{text}."
+    text += f". {split.data} replicas share the requests." if split.data > 1 else "."
+    return f"{text} {site.idle} chips of larger nodes stay idle." if site.idle else text
 
 
 def _site(site: Site) -> str:

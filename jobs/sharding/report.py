@@ -28,6 +28,7 @@ def plan(shape: Shape, site: Site, request: Request) -> tuple[Option, dict[str, 
         "site": {
             "nodes": nodes,
             "chips_per_node": site.chips_per_node,
+            "idle": site.idle,
             "hbm_gib": round(site.hbm_bytes / GIB, 2),
             "inside": _link(site.inside),
             "across": _link(site.across),

@@ -67,6 +67,16 @@ class Site:
         return min(len(node.chips) for node in self.nodes)
 
     @property
+    def used(self) -> list[tuple[Node, tuple[Chip, ...]]]:
+        """The chips that a plan is for: of each node the first ones, as many as the smallest has."""
+        return [(node, node.chips[: self.chips_per_node]) for node in self.nodes]
+
+    @property
+    def idle(self) -> int:
+        """How many chips of larger nodes no plan uses."""
+        return sum(len(node.chips) - self.chips_per_node for node in self.nodes)
+
+    @property
     def hbm_bytes(self) -> int:
         """Of the chip that has least."""
         return min(node.hbm_mb for node in self.nodes) * 1024**2

@@ -102,7 +102,7 @@ class Shard(Kind):
             request = Request(params["weights"], params["cache"], params["batch"], params["length"])
             _best, report = lay_out(shape, site, request)
             if _has_table(site):
-                rank_table([(node, node.chips) for node in site.nodes], version_for(site.nodes))
+                rank_table(site.used, version_for(site.nodes))
         except ConversionRefused as wrong:
             raise PlanRefused(wrong.code, wrong.message, wrong.mend, "targets") from wrong
         steps = [

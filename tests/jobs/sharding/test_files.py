@@ -52,6 +52,15 @@ def test_version_1_0_numbers_the_chips_of_all_nodes_through():
     assert "super_pod_list" not in table
 
 
+def test_chips_that_only_the_larger_node_has_are_in_no_table_and_told_to_be_idle():
+    even = site(2, 8)
+    uneven = replace(even, nodes=(even.nodes[0], replace(even.nodes[1], chips=even.nodes[1].chips[:4])))
+    table = rank_table(uneven.used, "1.0")
+    assert [len(server["device"]) for server in table["server_list"]] == [4, 4]
+    _, report = plan(read_shape(LLAMA_13B), uneven, Request())
+    assert report["site"]["idle"] == 4 and report["why"].endswith("4 chips of larger nodes stay idle.")
+
+
 @needs_shared
 def test_version_1_2_has_the_form_of_the_vendors_example():
     example = json.loads((FOLDER / "ascend" / "other" / "ranktable-v1.2-server_count4.json").read_text())
