@@ -27,6 +27,8 @@ _SLACK = timedelta(hours=1)
 _END = 2**62
 # Machines whose jobs are walked one beside the other; with more, the others' walk asks each job for its machines.
 WALKS = 100
+# Of so few jobs all may be sorted; walked by the others' index, they would be looked for among a million.
+SORTED = 5_000
 # The index that holds exactly these columns and then the id.
 _INDEXES = {
     ("kind",): "job_kind",
@@ -146,7 +148,7 @@ class _Statement:
 
     def count(self, limit: int) -> int:
         if self.machines is not None and len(self.machines) > 1 and not self.text and self._machine_is_rarer():
-            sql, args = self._distinct(limit)
+            sql, args = self._distinct(self.low, self.high, limit)
         else:
             sql, args = self._sql(self.low, self.high, limit, "DESC")
         return int(_run(f"SELECT COUNT(*) FROM ({sql}) AS counted", args)[0][0])
@@ -159,8 +161,11 @@ class _Statement:
     def _sql(self, low: int, high: int, limit: int, order: str) -> Part:
         if self.text:
             return self._by_text(low, high, limit, order)
-        if self.machines is not None and len(self.machines) <= WALKS and self._machine_is_rarer():
-            return self._by_machine(low, high, limit, order)
+        if self.machines is not None and self._machine_is_rarer():
+            if len(self.machines) <= WALKS:
+                return self._by_machine(low, high, limit, order)
+            if self._targets_at_most(SORTED) <= SORTED:
+                return self._distinct(low, high, limit, f" ORDER BY t.job_id {order}")
         return self._by_facets(low, high, limit, order)
 
     def _by_facets(self, low: int, high: int, limit: int, order: str) -> Part:
@@ -197,14 +202,14 @@ class _Statement:
         # A job on several of them is one job.
         return f"SELECT DISTINCT id FROM ({every}) AS w ORDER BY id {order} LIMIT {limit:d}", flat
 
-    def _distinct(self, limit: int) -> Part:
-        """Jobs of several machines in no order, for counting: it stops once there are enough."""
+    def _distinct(self, low: int, high: int, limit: int, order: str = "") -> Part:
+        """Jobs of several machines; without an order, for counting, it stops once there are enough."""
         assert self.machines is not None
-        where, args = self._of_targets(self.low, self.high)
+        where, args = self._of_targets(low, high)
         marks = ", ".join(["%s"] * len(self.machines))
         return (
             f"SELECT DISTINCT t.job_id AS id FROM jobs_job_machines AS t{_indexed_by('jobs_of_machine')} "
-            f"WHERE t.machine_id IN ({marks}) AND {where} LIMIT {limit:d}",
+            f"WHERE t.machine_id IN ({marks}) AND {where}{order} LIMIT {limit:d}",
             [*self.machines, *args],
         )
 
@@ -253,14 +258,19 @@ class _Statement:
         assert self.machines is not None
         if not self.facets:
             return True
+        mine = self._targets_at_most(_COMPARED)
+        rest = _Statement(self.facets, "", None, self.low, self.high, ("", []))
+        return mine <= rest.count(mine + 1)
+
+    def _targets_at_most(self, bound: int) -> int:
+        """How often the machines are targets of a job, counted until there are more than ``bound``."""
+        assert self.machines is not None
         marks = ", ".join(["%s"] * len(self.machines))
         sql = (
             f"SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job_machines WHERE machine_id IN ({marks}) "
-            f"AND job_id BETWEEN %s AND %s LIMIT {_COMPARED:d}) AS counted"
+            f"AND job_id BETWEEN %s AND %s LIMIT {bound + 1:d}) AS counted"
         )
-        mine = int(_run(sql, [*self.machines, self.low, self.high])[0][0])
-        rest = _Statement(self.facets, "", None, self.low, self.high, ("", []))
-        return mine <= rest.count(mine + 1)
+        return int(_run(sql, [*self.machines, self.low, self.high])[0][0])
 
 
 def _machines(name: str, label: str) -> tuple[int, ...]:

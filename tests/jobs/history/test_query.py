@@ -63,11 +63,12 @@ def test_every_combination_of_filters_finds_exactly_what_matches_newest_first(hi
         assert query.count() == (len(matching(history, query)), False), query
 
 
-@pytest.mark.parametrize("share", [3, 1])
+@pytest.mark.parametrize(("share", "most"), [(3, 0), (1, 0), (1, 100_000)], ids=["beside", "asked", "sorted"])
 def test_a_label_finds_the_jobs_of_the_machines_that_have_it_with_any_other_filter(
-    history, share, django_assert_num_queries
+    history, share, most, monkeypatch, django_assert_max_num_queries
 ):
-    """Of every third machine they are walked one beside the other; where all have it, the jobs are asked."""
+    """Of every third machine they are walked one beside the other; where all have it, the jobs are asked, or sorted."""
+    monkeypatch.setattr("jobs.history.query.SORTED", most)
     for number, machine in enumerate(Machine.objects.order_by("name").defer("facts")):
         if number % share == 0:
             Machine.objects.filter(pk=machine.pk).update(labels=["rack", f"of-{number}"])
@@ -81,8 +82,20 @@ def test_a_label_finds_the_jobs_of_the_machines_that_have_it_with_any_other_filt
         assert wanted.count() == (len(expected), False), wanted
     assert Query(label="rack").ids(50) == matching(mine, Query())[:50]
     assert Query(label="of-0", machine="generated-002").ids(50) == Query(label="no-machine-has-it").ids(50) == []
-    with django_assert_num_queries(2):
+    with django_assert_max_num_queries(3):
         Query(label="rack").ids(50)
+
+
+def test_many_machines_with_few_jobs_are_not_looked_for_among_all_jobs(history):
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's own words for a plan")
+    fields = {"host": "192.0.2.1", "credential_id": Machine.objects.values_list("credential_id", flat=True)[0]}
+    new = [Machine(name=f"new-{number}", labels=["new"], **fields) for number in range(WALKS + 1)]
+    for machine in Machine.objects.bulk_create(new)[:3]:
+        history[0].machines.add(machine)
+    found = Query(label="new")
+    assert "jobs_of_machine" in found.explain()[0]
+    assert (found.ids(50), found.count()) == ([history[0].pk], (1, False))
 
 
 def test_several_values_of_a_filter_are_alternatives(history):
