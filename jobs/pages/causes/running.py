@@ -44,6 +44,7 @@ TEMPLATES = (
     _("The depot no longer has the bytes of %(file)s."),
     _("The job was stopped: it took longer than the %(n)s s it may."),
     _("The console itself is at fault."),
+    _("%(n)s machines failed. The first: %(why)s"),
     _("%(title)s ended with exit code %(code)s: %(said)s"),
     _("Install %(wanted)s; after an installation, read its log."),
     _("%(machine)s: %(n)s of %(wanted)s device nodes /dev/davinciN are there."),

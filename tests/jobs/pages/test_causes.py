@@ -37,6 +37,10 @@ from tests.jobs.kinds.test_install_kinds import with_facts
         ("n1: somebody holds its fans at 40 % by hand.", "n1：有人已手动将其风扇固定在 40 %。"),
         ("Install driver ended with exit code 1: no space left", "安装驱动 以退出码 1 结束：no space left"),
         (
+            "7 machines failed. The first: Install driver ended with exit code 1: no space left",
+            "7 台机器失败。第一台：安装驱动 以退出码 1 结束：no space left",
+        ),
+        (
             "n1: NPU 0, 1 is held by container web: stop it, or choose other NPUs.",
             "n1: NPU 0, 1 被容器 web 占用：请停止它，或另选 NPU。",
         ),
