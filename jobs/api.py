@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -69,6 +69,7 @@ class PauseSerializer(Strict):
     before = serializers.CharField(required=False, default="")
 
 
+@extend_schema_serializer(many=False)
 class JobPageSerializer(serializers.Serializer[Any]):
     """``count`` ends at a bound; ``count_more`` says that there are more."""
 
@@ -160,6 +161,8 @@ class JobViewSet(mixins.RetrieveModelMixin, LogActions):
     serializer_class = OneSerializer
     # Not a query set's filters: ``jobs.history`` finds jobs among a million.
     filter_backends = ()
+    # Nor its pages: those of the history are found by ids, steps and moves come all at once.
+    pagination_class = None
 
     # Who holds the machines' NPUs, where it had to be looked at before a transaction began.
     seen: dict[str, Facts] | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.db import transaction
 from django.utils.crypto import salted_hmac
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
@@ -17,6 +19,10 @@ from rest_framework.response import Response
 from console.api.models import IdempotentRequest
 
 LONGEST_KEY = 200
+KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER,
+    description=f"At most {LONGEST_KEY} characters. The same key and body again give the first answer.",
+)  # fmt: skip
 
 
 class KeyTooLong(APIException):
@@ -38,8 +44,19 @@ class Idempotent:
     before the transaction begins. An action that creates gives its answer through ``once``.
     """
 
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.once(request, lambda: super(Idempotent, self).create(request, *args, **kwargs))  # type: ignore[misc]
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        made = getattr(super(), "create", None)
+        if made is None:
+            return
+
+        # What the schema says of the request and its answers stands on the method that is wrapped.
+        @extend_schema(parameters=[KEY])
+        @wraps(made)
+        def create(self: Idempotent, request: Request, *args: Any, **kwargs: Any) -> Response:
+            return self.once(request, lambda: made(self, request, *args, **kwargs))
+
+        cls.create = create  # type: ignore[attr-defined]
 
     def once(self, request: Request, make: Callable[[], Response]) -> Response:
         """The answer that ``make`` gives, or the one that it gave when this key was first sent."""

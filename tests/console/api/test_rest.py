@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import jsonschema
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -220,3 +221,25 @@ def test_a_machine_that_does_not_answer_keeps_nobody_else_from_writing(client, s
     assert (refused.status_code, refused.json()["code"]) == (502, "ssh-unreachable")
     mended = client.post("/machines/", json={**fields, "port": sshd.endpoint.port}, headers={"Idempotency-Key": "hole"})
     assert mended.status_code == 201
+
+
+def test_the_schema_is_true_of_what_is_asked_and_answered(client, machine):
+    schema = client.get("/schema/", headers={"accept": "application/json"}).json()
+
+    def check(path: str, method: str, answer: httpx.Response) -> None:
+        said = schema["paths"][f"/api/v1{path}"][method]["responses"][str(answer.status_code)]
+        found = {**said["content"]["application/json"]["schema"], "components": schema["components"]}
+        jsonschema.Draft202012Validator(found).validate(answer.json())
+
+    asked = schema["paths"]["/api/v1/jobs/"]["post"]
+    body = asked["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    assert {"kind", "machines", "options", "after"} <= set(schema["components"]["schemas"][body]["properties"])
+    assert {"Idempotency-Key", "dry_run"} <= {parameter["name"] for parameter in asked["parameters"]}
+    request = {**JOB, "machines": ["host-1"]}
+    check("/jobs/", "post", client.post("/jobs/?dry_run=1", json=request))
+    made = client.post("/jobs/", json=request)
+    check("/jobs/", "post", made)
+    for part in ("", "steps/", "transitions/", "plan/", "log/"):
+        check(f"/jobs/{{id}}/{part}", "get", client.get(f"/jobs/{made.json()['id']}/{part}"))
+    for things in ("jobs", "machines", "schedules", "approvals", "windows", "limits", "groups", "pipelines"):
+        check(f"/{things}/", "get", client.get(f"/{things}/"))
