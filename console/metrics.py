@@ -16,17 +16,18 @@ from rest_framework.views import APIView
 
 from hardware.telemetry.metrics import families
 from jobs.models import Job
-from jobs.states import ENDED
+from jobs.states import ENDED, JobState
 
 
 class Everything(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from families()
         jobs = GaugeMetricFamily("console_jobs", "Jobs that have not ended, by state", labels=["state"])
-        for state, count in (
-            Job.objects.exclude(state__in=ENDED).order_by("state").values_list("state").annotate(Count("pk"))
-        ):
-            jobs.add_metric([state], count)
+        open_jobs = Job.objects.exclude(state__in=ENDED).order_by()
+        counts = dict(open_jobs.values_list("state").annotate(Count("pk")))
+        # None is known to be none, so that a board shows 0.
+        for state in sorted(set(JobState) - set(ENDED)):
+            jobs.add_metric([state], counts.get(state, 0))
         yield jobs
 
 

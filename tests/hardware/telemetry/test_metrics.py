@@ -93,6 +93,11 @@ def test_old_readings_and_machines_that_read_none_are_absent(scrape, redis_serve
     assert not [name for name in scrape() if name.startswith(("npu_", "machine_"))]
 
 
+def test_no_open_job_is_told_as_none_and_not_left_out(scrape, redis_server: Redis):
+    found = {sample.labels["state"]: sample.value for sample in scrape()["console_jobs"]}
+    assert found.keys() >= {"queued", "waiting", "running"} and set(found.values()) == {0}
+
+
 def test_nobody_reads_them_without_a_token(client, db):
     assert client.get("/metrics").status_code in (401, 403)
 
