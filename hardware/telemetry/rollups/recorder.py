@@ -80,6 +80,7 @@ class Rollups:
         self._behind: dict[str, int | None] = {}
         self._behind_again = 0.0
         self._closed_until: int | None = None
+        self._turn_at: float | None = None
 
     def watch(self, machines: Mapping[str, int]) -> None:
         """The machines of this collector from now on, name -> id."""
@@ -107,6 +108,9 @@ class Rollups:
         """Store what is over at ``now`` (seconds since 1970); the periods that are stored now, of a large fleet a
         tenth of it at a time. Meant to be called once a second.
         """
+        if self._turn_at is not None and now - self._turn_at > self.seconds:
+            self._begin_anew()
+        self._turn_at = now
         for known in self._watched.values():
             known.since = now if known.since is None else known.since
         over = int(now - self.grace) // self.seconds * self.seconds
@@ -132,6 +136,14 @@ class Rollups:
                 if not is_away(wrong):
                     raise
         return closed
+
+    def _begin_anew(self) -> None:
+        """For a whole period nothing ran here: stopped, or its host was. Nobody was asked, so nobody was silent; who
+        sampled meanwhile has left that in Redis.
+        """
+        for name, known in self._watched.items():
+            known.since = None
+            self._behind[name] = None
 
     def _find_due(self, over: int) -> None:
         """What has samples, and what was watched all the time and has none."""

@@ -96,6 +96,19 @@ async def test_a_machine_that_was_asked_and_said_nothing_is_silent_and_one_that_
     assert [period.state for period in await stored(machine)] == ["ok"]
 
 
+async def test_a_collector_that_was_stopped_for_minutes_calls_nobody_silent_for_that_time(machine, redis_server: Redis):
+    rollups = watching(machine)
+    for second in range(0, 130, 10):
+        rollups.add(sample(second, 10))
+        await rollups.close_periods(BEGAN + second)
+    # Stopped, or its host asleep, until the seventh minute.
+    assert {period.state for period in await rollups.close_periods(BEGAN + 425)} == {"ok"}
+    for second in range(426, 546):
+        await rollups.close_periods(BEGAN + second)
+    states = {(period.at - WHEN).seconds // 60: period.state for period in await stored(machine)}
+    assert states == {0: "ok", 1: "ok", 2: "ok", 8: "silent"}
+
+
 async def test_what_the_database_could_not_take_for_long_is_taken_from_redis_later(
     machine, redis_server: Redis, monkeypatch
 ):
