@@ -177,10 +177,14 @@ class Collector:
     async def _look(self) -> None:
         """See which machines are overdue: a few times in an interval, so that three of them are kept."""
         loop = asyncio.get_running_loop()
+        pause, before = min(self.interval / 8, 0.5), loop.time()
         while True:
-            await asyncio.sleep(min(self.interval / 8, 0.5))
+            await asyncio.sleep(pause)
             now = loop.time()
+            late, before = now - before - pause, now
             for watch in self.watches.values():
+                if late > self.interval:
+                    watch.stood_still(now, late)
                 watch.look(now)
 
     async def _flush(self, recorder: Recorder) -> None:

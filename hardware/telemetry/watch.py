@@ -281,6 +281,16 @@ class Watch:
             now, interval = self.loop.time(), self.site.interval
             self._due = max((self._heard_at or now) + interval * (1 + PATIENCE), now + interval / 2)
 
+    def stood_still(self, now: float, seconds: float) -> None:
+        """This process did not run for so long, and heard nobody: who owes a word has as long as from now on."""
+        if self._heard_at is not None:
+            self._heard_at = now
+        if self._due is not None:
+            self._due = max(self._due, now + self.site.interval * (1 + PATIENCE))
+        self._stuck_at += seconds
+        self._hopeless_at += seconds
+        self._sound_at += seconds
+
     def look(self, now: float) -> None:
         """Whether it is overdue, or its npu-smi is. Called a few times in each interval."""
         if self._due is not None and now > self._due:

@@ -11,7 +11,9 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
+from console.audit.models import AuditEvent
 from hardware.inventory.models import Machine
+from hardware.telemetry import watch
 from hardware.telemetry.samples import history, taken_at
 from tests.hardware.telemetry.conftest import INTERVAL, Tool, collecting, newest, state_of, until
 from tests.sshd import Proxy, Server
@@ -78,6 +80,28 @@ async def test_each_is_silent_within_three_intervals_delays_nobody_and_comes_bac
     for proxy in proxies.values():
         proxy.cut()
         proxy.server.close()
+
+
+async def test_a_collector_that_stood_still_itself_calls_no_machine_silent_for_that(
+    server: Server, enroll, monkeypatch
+):
+    monkeypatch.setattr(watch, "PATIENCE", 6)
+    proxy = Proxy(server.endpoint.port)
+    machine = await asyncio.to_thread(enroll, "n1", server, await proxy.start())
+    async with collecting():
+        await until(lambda: len(history("n1", 60)) > 2)
+        # The link is lost; then the collector is stopped, or its host asleep, for longer than a machine is waited for.
+        gone(proxy)
+        await asyncio.sleep(INTERVAL)
+        time.sleep(10 * INTERVAL)
+        await asyncio.sleep(INTERVAL)
+        mend(proxy)
+        at = newest("n1")["at"]
+        await until(lambda: newest("n1")["at"] > at)
+    assert await asyncio.to_thread(state_of, machine) == Machine.State.READY
+    assert not await asyncio.to_thread(AuditEvent.objects.filter(action="machine.trouble").exists)
+    proxy.cut()
+    proxy.server.close()
 
 
 def shown(name: str) -> str:
