@@ -171,7 +171,6 @@ class Quantization:
                 agreement, latency = self._measure(written, samples)
             budget, sensitivity = found.told(self.options.budget, scheme, (written, agreement)), found.sensitivity
             self.warnings += budget.doubts(generated=self.options.calibration is None, rows=agreement.rows)
-        # Of what the budget has left of it, too.
         self.warnings += written.doubts(self.scheme)
         self.warnings += self.origin.doubts() if agreement.measured else []
         fitted = Fitted.by(self.options, samples)
@@ -326,13 +325,10 @@ class Quantization:
         )
         output = Output(folder, self.destination.name, work, self.source, planned, self.options.inline_limit)
         copies = output.copies()
-        tell(0.05, f"{len(chosen)} weights to {self.scheme}, {len(left)} left, {output.bytes} bytes to write")
         finished = self.journal.begin(output.layout, output.data, output.data_bytes)
         places = {plan.weight.name: output.pieces[plan.name].offset for plan in planned if plan.role == "values"}
         resumed = sum(weight.bytes for weight in chosen if places[weight.name] in finished)
         resumed += sum(piece.length for piece, _ in copies if piece.offset in finished)
-        if finished:
-            tell(0.05, f"goes on where it was killed: {resumed} bytes are done")
         total = sum(weight.bytes for weight in chosen) + sum(piece.length for piece, _ in copies) - resumed
         meter = Meter(total, tell, 0.05, 0.7)
         done: list[tuple[Chosen, Result]] = []
@@ -344,6 +340,10 @@ class Quantization:
                 self.options, self.threads, self.source, samples, rewriter, self.journal, meter.say
             )
         with output.opened() as file, kernel:
+            # What is refused for want of room is one line, and no progress before it.
+            tell(0.05, f"{len(chosen)} weights to {self.scheme}, {len(left)} left, {output.bytes} bytes to write")
+            if finished:
+                tell(0.05, f"goes on where it was killed: {resumed} bytes are done")
             self.journal.follow(file)
             for weight in order:
                 at = places[weight.name]
