@@ -91,6 +91,34 @@ def test_two_times_are_compared_by_the_readings_that_held_then(box):
     assert paths(100) == {"kernel", "driver.version"}, "before the first reading, the first one counts"
 
 
+def test_the_page_compares_any_two_days(box, client):
+    client.force_login(User.objects.create_user("ada"))
+    today = timezone.localdate()
+    for days, facts in ((10, BARE), (5, upgraded(BARE)), (1, replace(upgraded(BARE), kernel="5.10.0-other"))):
+        keep(box, facts)
+        FactSnapshot.objects.filter(pk=box.snapshots.first().pk).update(taken_at=timezone.now() - timedelta(days=days))
+
+    def page(**days: int | str) -> str:
+        asked = {end: today - timedelta(days=day) if isinstance(day, int) else day for end, day in days.items()}
+        return client.get("/machines/n1/changes/", asked).content.decode()
+
+    both = page(since=7, until=3)
+    assert "24.1.0" in both and "5.10.0-other" not in both
+    assert f'name="until" value="{today - timedelta(days=3)}"' in both
+    assert "24.1.0" in page(since=5, until=5), "the second day counts to its end"
+    now = page(since=7, until="")
+    assert "24.1.0" in now and "5.10.0-other" in now
+    assert 'name="until" value=""' in now
+    assert "Nothing is different" in page(since=4, until=2)
+    assert "The first day lies after the last" in page(since=3, until=7)
+    assert "The first day lies after the last" in page(since=-2)
+    assert "Choose the first day" in page(until=3)
+    with timezone.override("Asia/Shanghai"):
+        assert client.get("/machines/n1/changes/?since=0001-01-01").status_code == 200
+    with timezone.override("America/New_York"):
+        assert client.get("/machines/n1/changes/?since=2020-01-01&until=9999-12-31").status_code == 200
+
+
 def test_rest_and_page_say_what_changed(box, client):
     client.force_login(User.objects.create_user("ada"))
     assert "It was never read" in client.get("/machines/n1/changes/?since=2020-01-01").content.decode()
