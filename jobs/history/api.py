@@ -12,6 +12,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from hardware.strict import Strict
 from jobs.history import export
 from jobs.history.query import Query
 from jobs.history.rows import Row, read
@@ -21,7 +22,7 @@ from jobs.states import JobState
 MOST_VALUES = 200
 
 
-class AskedSerializer(serializers.Serializer[Any]):
+class AskedSerializer(Strict):
     """The filters. Several kinds or states are separated by commas; times are ISO 8601, ``until`` is the first moment
     that is too late. ``machines__name``, ``created_by``, ``created_at__gte``, ``created_at__lt``, ``kind__in`` and
     ``state__in`` are older names of the same.
@@ -57,6 +58,8 @@ class PagingSerializer(serializers.Serializer[Any]):
     cursor = serializers.RegexField(r"^[ba]\d{1,18}$", required=False)
 
 
+# What else may stand in such an address: the place in the list, and the renderer.
+_PLACE = {*PagingSerializer().fields, "format"}
 _OLDER_NAMES = {
     "kind__in": "kind", "state__in": "state", "machines__name": "machine", "created_by": "person",
     "created_at__gte": "since", "created_at__lt": "until",
@@ -64,8 +67,14 @@ _OLDER_NAMES = {
 
 
 def asked(request: Request) -> Query:
-    """The filters of a request. Raises a ``ValidationError`` that names the one that can't be read."""
-    given = {_OLDER_NAMES.get(name, name): value for name, value in request.query_params.items() if value}
+    """The filters of a request. Raises a ``ValidationError`` that names the one that can't be read, or isn't one: left
+    out, it would let all jobs through.
+    """
+    given = {
+        _OLDER_NAMES.get(name, name): value
+        for name, value in request.query_params.items()
+        if value and name not in _PLACE
+    }
     checked = AskedSerializer(data=given)
     checked.is_valid(raise_exception=True)
     found = checked.validated_data

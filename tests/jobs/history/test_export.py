@@ -122,6 +122,9 @@ def test_the_list_over_rest_takes_several_values_and_names_what_it_cannot_read(c
     wrong = client.get("/api/v1/jobs/?since=yesterday&state=broken")
     assert wrong.status_code == 400 and set(wrong.json()["errors"]) == {"since", "state"}
     assert client.get("/api/v1/jobs/?cursor=x").status_code == 400
+    for path in ("/api/v1/jobs/", "/api/v1/jobs/export.csv", "/api/v1/jobs/export.jsonl"):
+        misspelt = client.get(f"{path}?sate=failed")
+        assert misspelt.status_code == 400 and "sate" in misspelt.json()["errors"]
     assert client.get("/api/v1/jobs/export.csv?since=yesterday", headers={"Accept": "text/csv"}).status_code == 400
 
 
