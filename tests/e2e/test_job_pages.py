@@ -222,6 +222,8 @@ def test_from_a_file_on_the_desk_to_a_job_that_is_launched_once(desk: Desk, site
     expect(page.locator("[data-chosen]")).to_have_text("1 machine chosen")
     page.get_by_role("button", name="Show the plan").click()
     expect(page.locator(".plan-m")).to_have_count(1)
+    # Who works by keyboard stands at the plan, not before the whole form again.
+    expect(page.get_by_role("heading", name="Plan", exact=True)).to_be_focused()
     run = page.get_by_role("button", name="Run on 1 machine")
     expect(run).to_be_disabled()
     page.fill("#confirm", "kunpeng-01")
