@@ -198,7 +198,7 @@ class Row:
 def row_of(wanted: Outputs, got: Outputs) -> Row:
     """What is kept of one row's outputs, which may be large."""
     differences = [float(np.abs(a - b).max()) for a, b in _floats(wanted, got)]
-    return Row(_cosine(wanted, got), max(differences, default=None), _answers(wanted), _answers(got))
+    return Row(_cosine(wanted, got), max(differences, default=None), *_answers(wanted, got))
 
 
 def agreement_of(wanted: list[Outputs], got: list[Outputs], samples: Samples) -> Agreement:
@@ -229,13 +229,20 @@ def summed(rows: Sequence[Row], samples: Samples) -> Agreement:
     )
 
 
-def _answers(outputs: Outputs) -> NDArray[np.int64] | None:
-    """The largest value's place in the first output that has classes; None where none has."""
-    for output in outputs:
-        if np.issubdtype(output.dtype, np.floating) and output.ndim >= 2 and output.shape[-1] > 1:
-            best: NDArray[np.int64] = np.asarray(output.argmax(axis=-1))
-            return best
-    return None
+def _answers(wanted: Outputs, got: Outputs) -> tuple[NDArray[np.int64], NDArray[np.int64]] | tuple[None, None]:
+    """The largest value's place in the first output that has classes, in both; None where none has.
+
+    Where the original gives NaN there is no answer; where the other alone does, it is a wrong one.
+    """
+    for one, other in zip(wanted, got, strict=False):
+        if one.shape != other.shape or not np.issubdtype(one.dtype, np.floating) or one.ndim < 2 or one.shape[-1] < 2:
+            continue
+        told = ~np.isnan(one).any(axis=-1)
+        if told.any():
+            lost = np.isnan(other).any(axis=-1)
+            before, after = one.argmax(axis=-1), np.where(lost, -1, other.argmax(axis=-1))
+            return (before, after) if told.all() else (before[told], after[told])
+    return None, None
 
 
 def _cosine(wanted: Outputs, got: Outputs) -> float | None:

@@ -12,7 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from jobs.conversion.checks.operators import unread
 from jobs.quantization import Report, quantize
+from jobs.quantization.measure import agreement_of
 from jobs.quantization.options import Options
+from jobs.quantization.samples import Samples
 from tests.jobs.quantization import models
 from tests.jobs.quantization.models import HALF, answer, feed_for, save, weight
 
@@ -172,10 +174,23 @@ def test_a_weight_with_nan_is_left_alone_with_a_warning_and_a_row_of_zeros_stays
     zeros[:, 3] = 0
     nodes = [helper.make_node("MatMul", ["x", "zeros"], ["h"]), helper.make_node("MatMul", ["h", "bad"], ["y"])]
     content = models.model(nodes, [numpy_helper.from_array(bad, "bad"), numpy_helper.from_array(zeros, "zeros")])
-    report = quantize(save(content, tmp_path / "in.onnx"), tmp_path / "out.onnx", "int8-weight", Options(measure=False))
+    report = quantize(save(content, tmp_path / "in.onnx"), tmp_path / "out.onnx", "int8-weight", Options())
     assert [layer.name for layer in report.layers] == ["zeros"] and "bad holds NaN" in report.warnings[0]
+    # An original that answers NaN has no answer that another could agree with.
+    assert report.agreement.measured and report.agreement.agreement is None
     stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(tmp_path / "out.onnx").graph.initializer}
     assert not stored["zeros_quantized"][:, 3].any() and np.isnan(stored["bad"][5, 7])
+
+
+def test_an_answer_of_nan_where_the_original_has_one_is_a_wrong_answer():
+    right = np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
+    broken = np.array([[np.nan, np.nan], [1.0, 0.0]], np.float32)
+    samples = Samples("two rows", [], labels=[1, 0])
+    for name, wanted, got, agreed in (("after", right, broken, 0.5), ("before", broken, right, 1.0)):
+        told = agreement_of([[wanted[:1]], [wanted[1:]]], [[got[:1]], [got[1:]]], samples)
+        assert told.agreement == agreed, name
+        accuracy = (1.0, 0.5) if name == "after" else (None, None)
+        assert (told.accuracy_before, told.accuracy_after) == accuracy, name
 
 
 def test_a_scheme_that_reaches_nothing_of_the_model_says_so(tmp_path: Path):
