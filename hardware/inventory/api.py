@@ -22,7 +22,17 @@ from hardware.inventory.jumps import JumpRefused, check_jump
 from hardware.inventory.keys import SECRETS, login_problems
 from hardware.inventory.lists.entries import RESERVED
 from hardware.inventory.models import Credential, Machine
-from hardware.inventory.services import change, confirm, enroll, offered_key, probe, restore, retire
+from hardware.inventory.services import (
+    AddressSettled,
+    change,
+    confirm,
+    enroll,
+    moved_key,
+    offered_key,
+    probe,
+    restore,
+    retire,
+)
 from hardware.inventory.standing import Standing, with_stock
 from hardware.ssh import background
 from hardware.ssh.hostkeys import HostKey
@@ -176,7 +186,14 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
             self.board = board_certificate(given["name"], given["bmc"])
 
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Site, labels, credential, jump host and board; with ``If-Match``."""
+        """Site, labels, credential, jump host and board, and until a host key was confirmed host and port: the key is
+        read there anew. With ``If-Match``.
+        """
+        machine = self.get_object()
+        moved = self.get_serializer(machine, data=request.data, partial=True)
+        # What is wrong, or can't be changed, the update says.
+        if moved.is_valid() and not machine.address_settled:
+            self.offered = moved_key(machine, moved.validated_data)
         if isinstance(request.data, dict) and request.data.get("bmc"):
             asked = MachineBoardSerializer(data=request.data["bmc"])
             # What is wrong with it, the update says.
@@ -196,17 +213,20 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
                 give(serializer.instance, board, self.board, actor=actor)
 
     def perform_update(self, serializer: serializers.BaseSerializer[Machine]) -> None:
-        """Site, labels, credential, jump host and board; an address is what the pinned key belongs to and stays."""
+        """A name stays, and from when a host key was confirmed for it an address, too."""
         machine, fields = serializer.instance, dict(serializer.validated_data)
         assert machine is not None
-        fixed = [name for name in ("name", "host", "port") if name in fields and fields[name] != getattr(machine, name)]
-        if fixed:
-            said = "This is what the pinned host key belongs to. Retire the machine and enroll the other one."
-            raise serializers.ValidationError({name: [said] for name in fixed})
+        if fields.get("name", machine.name) != machine.name:
+            said = "A name stays: retire the machine, and enroll it again under the other name."
+            raise serializers.ValidationError({"name": [said]})
         actor, nothing = self.request.user.get_username(), object()
         board = fields.pop("bmc", nothing)
         if fields or board is nothing:
-            change(machine, actor=actor, **fields)
+            try:
+                change(machine, actor=actor, key=self.offered, **fields)
+            except AddressSettled as wrong:
+                named = "host" if fields.get("host", machine.host) != machine.host else "port"
+                raise serializers.ValidationError({named: [str(wrong)]}) from wrong
         if board is None:
             detach(machine, actor=actor)
             machine.refresh_from_db()

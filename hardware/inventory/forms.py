@@ -15,6 +15,7 @@ from hardware.inventory.jumps import JumpRefused, check_jump
 from hardware.inventory.keys import SECRETS, login_problems
 from hardware.inventory.lists.entries import LONGEST, RESERVED, words
 from hardware.inventory.models import Credential, Machine
+from hardware.inventory.services import AddressSettled
 
 NEW = "new"
 
@@ -143,21 +144,39 @@ class MachineForm(MachineModelForm):
 
 
 class ChangeForm(MachineForm):
-    """What can change of a machine that is there."""
+    """What can change of a machine that is there; its address only until its host key was confirmed."""
 
-    port = None  # type: ignore[assignment]
+    host = forms.CharField(max_length=255)
 
     class Meta:
         model = Machine
         fields = ["site"]
 
     def __init__(self, data: QueryDict | None, *, machine: Machine) -> None:
-        self._before = {name: getattr(machine, name) for name in ("site", "labels", "jump", "credential")}
+        kept = ("host", "port", "site", "labels", "jump", "credential")
+        self._before = {name: getattr(machine, name) for name in kept}
         jump = machine.jump.name if machine.jump else ""
         shown = {"labels": " ".join(machine.labels), "jump": jump, "credential": f"old:{machine.credential.name}"}
-        super().__init__(data, instance=machine, initial=shown)
+        address = {name: self._before[name] for name in ("host", "port")}
+        super().__init__(data, instance=machine, initial=shown | address)
+        if machine.address_settled:
+            # Whoever had the form open before is told why the address stays.
+            for name in address.keys() - (data or {}).keys():
+                del self.fields[name]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean()
+        if self.instance.address_settled and any(
+            given.get(name, self._before[name]) != self._before[name] for name in ("host", "port")
+        ):
+            self.add_error(None, str(AddressSettled(self.instance)))
+        return given
 
     def changes(self) -> dict[str, Any]:
         """What ``change`` takes: the fields that are other than before."""
-        now = {name: self.cleaned_data[name] for name in ("site", "labels", "jump")} | self._login()
+        given = self.cleaned_data
+        now: dict[str, Any] = {
+            name: given[name] for name in ("host", "port", "site", "labels", "jump") if name in given
+        }
+        now |= self._login()
         return {name: value for name, value in now.items() if value != self._before.get(name)}

@@ -131,6 +131,11 @@ class Machine(models.Model):
         )
 
     @property
+    def address_settled(self) -> bool:
+        """Whether its address stays: a host key was confirmed for it, or facts were read there."""
+        return bool(self.host_key or self.facts_at)
+
+    @property
     def read(self) -> Facts | None:
         """The last facts, or ``None`` before the first probe."""
         return Facts.from_json(self.facts) if self.facts else None

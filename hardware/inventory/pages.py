@@ -100,12 +100,8 @@ def add(request: HttpRequest) -> HttpResponse:
         try:
             machine = enroll(actor=request.user.get_username(), **form.enrolment())
         except SSHFailure as wrong:
-            failure = {
-                "title": _("%(machine)s was not added") % {"machine": form.cleaned_data["name"]},
-                "cause": causes.cause(str(wrong)),
-                "code": wrong.code,
-                "mend": _("Check the address and the port, and that the machine is on. Nothing was stored."),
-            }
+            title = _("%(machine)s was not added") % {"machine": form.cleaned_data["name"]}
+            failure = wording.unreached(title, wrong)
         else:
             if board.given:
                 board.attach(machine, request.user.get_username())

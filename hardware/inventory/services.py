@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from hardware.database import on_db
 from hardware.events import announce, audit
@@ -36,6 +37,19 @@ class MachineRetired(SSHFailure):
     mend = "Take it into use again first."
     # HTTP, as other refusals have it.
     status = 409
+
+
+class AddressSettled(ValueError):
+    """An address stays once a host key was confirmed for it. ``str()`` is one sentence in the reader's language."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(
+            _(
+                "%(machine)s has had its host key confirmed, which belongs to this address: retire it, and add the "
+                "machine at the other address under another name."
+            )
+            % {"machine": machine.name}
+        )
 
 
 _IN_USE = Prepared(Machine, lambda machines, pk: machines.filter(pk=pk).exclude(state=Machine.State.RETIRED), int)
@@ -99,9 +113,37 @@ def _new_credential(fields: dict[str, str], actor: str) -> Credential:
     return made
 
 
-def change(machine: Machine, *, actor: str, new_credential: dict[str, str] | None = None, **fields: Any) -> None:
-    """Give a machine another site, labels, jump host, or credential, which may be a new one. Raises ``JumpRefused``."""
+def moved_key(machine: Machine, fields: dict[str, Any]) -> HostKey | None:
+    """The key that is offered at the other address in ``fields``; ``None`` where they hold no other.
+
+    Raises ``AddressSettled`` and what ``offered_key`` raises.
+    """
+    host, port = fields.get("host", machine.host), fields.get("port", machine.port)
+    if (host, port) == (machine.host, machine.port):
+        return None
+    if machine.address_settled:
+        raise AddressSettled(machine)
+    return offered_key(machine.name, host, port, fields.get("jump", machine.jump))
+
+
+def change(
+    machine: Machine,
+    *,
+    actor: str,
+    key: HostKey | None = None,
+    new_credential: dict[str, str] | None = None,
+    **fields: Any,
+) -> None:
+    """Give a machine another site, labels, jump host, or credential, which may be a new one; and another address, while
+    nobody has confirmed its host key: the one that is offered there waits for that then.
+
+    ``key`` is what ``moved_key`` read, for a caller that must not wait for the machine here. Raises ``JumpRefused``,
+    ``AddressSettled`` and ``Unreachable``; nothing is stored then.
+    """
+    key = key or moved_key(machine, fields)
     with transaction.atomic():
+        if key is not None:
+            _move(machine, fields.get("host", machine.host), fields.get("port", machine.port), key)
         if new_credential is not None:
             fields["credential"] = _new_credential(new_credential, actor)
         if not fields:
@@ -113,8 +155,20 @@ def change(machine: Machine, *, actor: str, new_credential: dict[str, str] | Non
             setattr(machine, name, value)
         machine.save(update_fields=list(fields))
         shown = {name: str(value or "") if name in ("credential", "jump") else value for name, value in fields.items()}
+        if key is not None:
+            shown["fingerprint"] = key.fingerprint
         audit("machine.update", f"machine:{machine.name}", actor=actor, **shown)
         announce("fleet", "machine", machine=machine.name, state=machine.state)
+
+
+def _move(machine: Machine, host: str, port: int, key: HostKey) -> None:
+    """Host, port and key in one statement: whoever confirms at the same time confirms none of another address."""
+    unsettled = Machine.objects.filter(pk=machine.pk, host_key="", facts_at=None)
+    told = {"offered_key": key.public, "offered_fingerprint": key.fingerprint, "trouble": {}}
+    if not unsettled.update(host=host, port=port, **told):
+        raise AddressSettled(machine)
+    unsettled.exclude(state=Machine.State.RETIRED).update(state=Machine.State.NEW)
+    machine.refresh_from_db()
 
 
 def retire(machine: Machine, *, actor: str) -> Machine:

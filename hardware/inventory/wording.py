@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from hardware.inventory import preflight
+from hardware.inventory import causes, preflight
 from hardware.inventory.preflight import Check, Mend
+from hardware.ssh.errors import SSHFailure
 
 if TYPE_CHECKING:
     from hardware.inventory.selection import Selection
@@ -24,6 +25,16 @@ def value(said: Any) -> str:
     if isinstance(said, list):
         return ", ".join("\N{EN DASH}".join(map(str, one)) if isinstance(one, list) else str(one) for one in said)
     return str(said)
+
+
+def unreached(title: str, wrong: SSHFailure) -> dict[str, str]:
+    """The fault of an address where no host key could be read, and which was not stored for that."""
+    return {
+        "title": title,
+        "cause": causes.cause(str(wrong)),
+        "code": wrong.code,
+        "mend": _("Check the address and the port, and that the machine is on. Nothing was stored."),
+    }
 
 
 _WORDS = ("first", "second")

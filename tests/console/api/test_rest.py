@@ -178,7 +178,7 @@ def test_an_update_is_made_for_the_version_that_was_read_or_not_at_all(client, m
     stale = client.patch("/machines/host-1/", json={"site": "hall-3"}, headers=match)
     assert (stale.status_code, stale.json()["code"]) == (412, "version-changed")
     moved = client.patch("/machines/host-1/", json={"host": "10.0.0.9"}, headers={"If-Match": changed.headers["ETag"]})
-    assert moved.status_code == 400 and "pinned host key" in str(moved.json()["errors"]["host"])
+    assert moved.status_code == 400 and "had its host key confirmed" in str(moved.json()["errors"]["host"])
 
 
 def test_a_retired_machine_takes_no_job_and_comes_back_with_its_history(client, machine):
