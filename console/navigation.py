@@ -42,10 +42,10 @@ SECTIONS = (
         _("Alerts"),
         ("alert", "alerts-history", "alert-rules", "alert-rule", "alert-rule-new", "silences", "notifications"),
     ),
-    ("depot", "depot", _("Depot"), ()),
-    ("jobs", "jobs", _("Jobs"), ("job", "job-new")),
+    ("depot", "depot", _("Depot"), ("release", "release-new")),
+    ("jobs", "jobs", _("Jobs"), ("job", "job-new", "job-report", "job-cancel")),
     ("pipelines", "rollouts", _("Pipelines"), ("pipeline", "pipeline-new")),
-    ("approvals", "shield", _("Approvals"), ("approval",)),
+    ("approvals", "shield", _("Approvals"), ("approval", "approval-rules")),
     ("schedules", "cal", _("Schedules"), ("schedule", "schedule-new", "schedule-edit", "windows", "limits")),
     ("support-bot", "chat", _("Support bot"), ()),
 )

@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import resolve
+
+from console.navigation import shell
 
 pytestmark = pytest.mark.django_db
 
@@ -12,6 +15,22 @@ def person(client) -> User:
     user = User.objects.create_user("ada", password="a-long-test-password")
     client.force_login(user)
     return user
+
+
+@pytest.mark.parametrize(
+    ("path", "section"),
+    [
+        ("/jobs/1/report/", "Jobs"),
+        ("/jobs/1/cancel/", "Jobs"),
+        ("/releases/1/", "Depot"),
+        ("/depot/1/release/", "Depot"),
+        ("/machines/n1/edit/", "Machines"),
+    ],
+)
+def test_the_rail_shows_where_a_page_belongs(rf, person, path, section):
+    request = rf.get(path)
+    request.user, request.resolver_match = person, resolve(path)
+    assert [str(one.words) for one in shell(request)["sections"] if one.current] == [section]
 
 
 def test_every_answer_carries_the_strict_policy(client, person):
