@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from rest_framework import serializers
 from hardware.inventory.models import Machine
 from hardware.telemetry.rollups.models import Minute
 from hardware.telemetry.rollups.reading import MINUTE, read
-from hardware.telemetry.rollups.records import METRICS, SILENT, Period, Stat
+from hardware.telemetry.rollups.records import METRICS, SILENT, VITALS, Period, Stat
 
 STATS = ("min", "mean", "max", "p95")
 STEPS = tuple(60 * n for n in (1, 2, 5, 10, 15, 30, 60, 120, 240, 360, 720, 1440))
@@ -49,13 +49,10 @@ class PeriodsQuery(serializers.Serializer[Any]):
     stats = serializers.CharField(required=False, default=",".join(STATS))
 
     def validate_metrics(self, value: str) -> list[str]:
-        return [name.strip() for name in value.split(",") if name.strip()]
+        return _names(value, (*METRICS, *VITALS))
 
     def validate_stats(self, value: str) -> list[str]:
-        names = [name.strip() for name in value.split(",") if name.strip()]
-        if unknown := [name for name in names if name not in STATS]:
-            raise serializers.ValidationError(f"There is no {unknown[0]}; use {', '.join(STATS)}.")
-        return names
+        return _names(value, STATS)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         until = attrs.setdefault("until", timezone.now())
@@ -71,6 +68,13 @@ class PeriodsQuery(serializers.Serializer[Any]):
         # The period in which since lies is whole.
         attrs["since"] = datetime.fromtimestamp(int(since.timestamp()) // step * step, UTC)
         return attrs
+
+
+def _names(value: str, there_are: Sequence[str]) -> list[str]:
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in there_are]:
+        raise serializers.ValidationError(f"There is no {unknown[0]}; use {', '.join(there_are)}.")
+    return names
 
 
 class SpanSerializer(serializers.Serializer[Any]):

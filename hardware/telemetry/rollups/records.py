@@ -10,6 +10,12 @@ from typing import NamedTuple
 METRICS = (
     "aicore_percent", "temp_c", "power_w", "hbm_used_percent", "health", "ecc_errors", "link", "processes",
 )  # fmt: skip
+# Metrics of a machine itself: what the collector reads of it, and what the sources of ``TELEMETRY_SOURCES`` tell.
+VITALS = (
+    "npus_on_bus", "npus_listed", "links_down", "disk_used_percent", "clock_skew_s", "requests_waiting",
+    "requests_per_s", "latency_ms", "latency_p95_ms", "latency_spread_percent", "out_of_memory", "max_batch",
+    "preprocessing_workers",
+)  # fmt: skip
 HEALTH = {"OK": 0, "Warning": 1, "Alarm": 2, "Critical": 3}
 SILENT = "silent"
 

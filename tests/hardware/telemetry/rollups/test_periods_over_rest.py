@@ -9,12 +9,17 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from hardware.inventory.models import Machine
+from hardware.telemetry.alerts.metrics import METRICS as RULED
 from hardware.telemetry.rollups import packing
+from hardware.telemetry.rollups.records import METRICS
 from hardware.telemetry.rollups.store import Row, store
 from hardware.telemetry.samples import FIELDS, Sample
+from jobs.rollout.vitals import NAMES
 
 ADDRESS = "/api/v1/machines/n1/telemetry/"
 BEGAN = 1_799_971_200
+# What rules rest on and only the judging of them makes.
+JUDGED = {"npus_missing", "clock_off_s", "silent"}
 CHIP = {**dict.fromkeys(FIELDS), "chip_id": 0, "health": "OK"}
 
 
@@ -101,8 +106,16 @@ def test_the_same_comes_as_a_table(api: APIClient, kept: None):
         ({"step": "90"}, "not a valid choice"),
         ({"since": "yesterday"}, "wrong format"),
         ({"stats": "p99"}, "There is no p99"),
+        ({"metrics": "temp_c,tmp_c"}, "There is no tmp_c; use aicore_percent, temp_c,"),
+        ({"metrics": "disk_used", "format": "csv"}, "There is no disk_used"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_mend(api: APIClient, query: dict[str, str], words: str):
     answer = api.get(ADDRESS, query)
     assert answer.status_code == 400 and words in str(answer.json())
+
+
+def test_whatever_a_machine_tells_can_be_asked_for(api: APIClient, kept: None):
+    of_the_machine = {metric.name for metric in RULED.values() if metric.of == "machine"}
+    for name in (*METRICS, *NAMES, *of_the_machine - JUDGED):
+        assert api.get(ADDRESS, {**SPAN, "metrics": name}).status_code == 200, name
