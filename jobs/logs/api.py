@@ -14,7 +14,10 @@ from rest_framework.response import Response
 
 from jobs.logs import logbook, reading, search, text
 from jobs.logs.check import check
-from jobs.models import Job
+from jobs.models import Job, JobStep
+
+# So many of a job's machines are named in a refusal.
+MOST_NAMED = 20
 
 
 class LogRemoved(APIException):
@@ -94,6 +97,15 @@ class LogCheckSerializer(serializers.Serializer[Any]):
     steps = CheckedStepSerializer(many=True)
 
 
+def _check_machine(job: Job, machine: str) -> None:
+    """Raises ``ValidationError`` for a machine that the job has no step on: its log would look like an empty one."""
+    if machine and not reading.ran_on(job.pk, machine):
+        ran = JobStep.objects.filter(job=job, machine__isnull=False).order_by("machine__name")
+        names = list(ran.values_list("machine__name", flat=True).distinct()[: MOST_NAMED + 1])
+        shown = ", ".join([*names[:MOST_NAMED], reading.CONSOLE, *(["..."] if len(names) > MOST_NAMED else [])])
+        raise serializers.ValidationError({"machine": [f"Job {job.pk} has no step on {machine}; use {shown}."]})
+
+
 class LogActions(viewsets.GenericViewSet[Job]):
     """What can be asked of a job's log."""
 
@@ -124,10 +136,9 @@ class LogActions(viewsets.GenericViewSet[Job]):
 
         Where the lines of all are mixed, one of more than 64 KiB is broken, its parts marked with ``+``.
         """
-        machine = request.query_params.get("machine", "")
-        return StreamingHttpResponse(
-            text.stream(self._kept().pk, machine or None), content_type="text/plain; charset=utf-8"
-        )
+        job, machine = self._kept(), request.query_params.get("machine", "")
+        _check_machine(job, machine)
+        return StreamingHttpResponse(text.stream(job.pk, machine or None), content_type="text/plain; charset=utf-8")
 
     @extend_schema(responses={(200, "application/zip"): bytes})
     @action(detail=True, url_path="log-zip")
@@ -142,6 +153,7 @@ class LogActions(viewsets.GenericViewSet[Job]):
         asked = SearchSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         given, job = asked.validated_data, self._kept()
+        _check_machine(job, given["machine"])
         found = search.search(job, given["q"], machine=given["machine"], after=given["after"], most=given["most"])
         said = {"hits": found.hits, "next": found.next, "whole": found.whole, "length": job.log_length}
         return Response(FoundSerializer(said).data)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from jobs.logs import text
+from jobs.logs.reading import ran_on
 from jobs.models import Job
 
 # A longer log is opened at its end: a browser that holds much more of it gets slow.
@@ -28,6 +29,8 @@ def log_text(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The whole log as a file; ``?machine=NAME`` one machine's bytes as they came."""
     found = get_object_or_404(Job, pk=pk)
     machine = request.GET.get("machine", "")
+    if machine and not ran_on(pk, machine):
+        raise Http404
     name = f"job-{pk}{'-' + machine if machine else ''}.log"
     return _file(found, text.stream(found.pk, machine or None), name, "text/plain; charset=utf-8")
 

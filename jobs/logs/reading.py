@@ -215,6 +215,11 @@ def steps_of(job_id: int, machine: str) -> QuerySet[JobStep]:
     return steps.filter(machine=None) if machine == CONSOLE and not mine.exists() else mine
 
 
+def ran_on(job_id: int, machine: str) -> bool:
+    """Whether a log can be asked for by this name. ``console`` always can: its own steps may print nothing."""
+    return machine == CONSOLE or steps_of(job_id, machine).exists()
+
+
 def sources(job_id: int, machine: str | None = None) -> list[Source]:
     """The sources of a job's log in the order in which they began, or those of one machine."""
     steps = JobStep.objects.filter(job=job_id) if machine is None else steps_of(job_id, machine)

@@ -14,6 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import Client
+from rest_framework.test import APIClient
 
 from hardware.inventory.models import Machine
 from jobs.logs import packing, text
@@ -59,7 +60,23 @@ def test_one_machines_log_is_its_bytes_one_run_after_the_other(log: Written, get
     found = get("log.txt?machine=host-1")
     runs = [log.sources[log.source(step)] for step in log.steps if step.machine.name == "host-1"]
     assert found in (b"".join(runs), b"".join(reversed(runs)))
-    assert get("log.txt?machine=nobody") == b""
+
+
+def test_a_machine_that_the_job_was_not_on_is_refused_by_its_name(log: Written):
+    person = User.objects.create_user("ada", password="a-long-test-password")
+    api, page = APIClient(), Client()
+    api.force_authenticate(person)
+    page.force_login(person)
+    for path in ("log-text/?", "log-search/?q=a&"):
+        address = f"/api/v1/jobs/{log.job.pk}/{path}machine="
+        refused = api.get(f"{address}host-3")
+        assert refused.status_code == 400, path
+        (words,) = refused.json()["errors"]["machine"]
+        assert "host-3" in words and "host-1, host-2" in words
+        # The console's own log may be empty; that is no mistake.
+        assert api.get(f"{address}console").status_code == api.get(f"{address}host-2").status_code == 200
+    assert page.get(f"/jobs/{log.job.pk}/log.txt?machine=host-3").status_code == 404
+    assert page.get(f"/jobs/{log.job.pk}/log.txt?machine=console").status_code == 200
 
 
 def test_a_zip_of_all_machines_holds_each_ones_bytes_and_sums_that_can_be_checked(log: Written, get, tmp_path: Path):
