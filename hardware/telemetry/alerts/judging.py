@@ -229,7 +229,7 @@ class _Readings:
             self.more["clock_off_s"] = max(abs(skew.min), abs(skew.max))
         if (missing := self._missing()) is not None:
             self.more["npus_missing"] = missing
-        self._rises: dict[str, float] = {}
+        self._rises: dict[str, float | None] = {}
 
     def subjects(self, rule: Judged) -> Iterator[tuple[str, list[float | None]]]:
         """Each NPU, or the machine (empty), with the value of each of the rule's conditions."""
@@ -273,8 +273,8 @@ class _Readings:
             return self._rise_over(rule, f"{condition.metric.name}|{npu}", stat)
         return float(getattr(stat, condition.stat))
 
-    def _rise_over(self, rule: Judged, counter: str, stat: Any) -> float:
-        """By how much a counter grew over the rule's duration, at least since the period before."""
+    def _rise_over(self, rule: Judged, counter: str, stat: Any) -> float | None:
+        """By how much a counter grew over the rule's duration, at least since the period before; None as ``_rise``."""
         rise = self._rise(counter, stat)
         if rule.for_s <= self.seconds:
             return rise
@@ -295,16 +295,18 @@ class _Readings:
                 del self.past.rises[key]
         return sum(more for _at, more in kept)
 
-    def _rise(self, key: str, stat: Any) -> float:
-        """By how much a counter grew since the period before, or in this one if it is the first."""
+    def _rise(self, key: str, stat: Any) -> float | None:
+        """By how much a counter grew since the period before, or in this one if it is the first. None for a period that
+        was looked at already, or is older than one that was: what it says is in the value, and that it says nothing new
+        is no sign that the counter stands.
+        """
         if key not in self._rises:
             known = self.past.counters.get(key)
             # What was stored by an older console is the value alone.
             before, changed_at = known if isinstance(known, list) else (known, 0.0)
             if changed_at >= self.ended:
-                # This period was looked at already, or a later one was: what it says is in the value.
-                self._rises[key] = 0.0
-                return 0.0
+                self._rises[key] = None
+                return None
             now = float(stat.max)
             # A driver that was started again counts from nothing: the lowest value is what to go on from then.
             self._rises[key] = now - float(stat.min) if before is None else max(0.0, now - before)

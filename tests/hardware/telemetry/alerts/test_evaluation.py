@@ -80,6 +80,21 @@ def test_a_period_that_is_judged_again_after_a_takeover_changes_nothing():
     assert list(Alert.objects.filter(state="open").values_list("values", flat=True)) == [{"ecc_errors": 3.0}]
 
 
+def test_a_minute_that_an_alert_grew_in_does_not_end_it_when_it_is_judged_again():
+    Rule.objects.all().delete()
+    rule("ecc", {"metric": "ecc_errors", "stat": "max", "op": "rises", "value": 1}).save()
+    there = machine()
+    minutes = [
+        period(at, {"0-0": {"ecc_errors": count}}, machine=there) for at, count in enumerate([(0, 5), (5, 9), (9, 9)])
+    ]
+    turn(minutes[0])
+    turn(minutes[1])
+    turn(minutes[1])
+    assert list(Alert.objects.values_list("state", flat=True)) == ["open"]
+    turn(minutes[2])
+    assert list(Alert.objects.values_list("state", flat=True)) == ["ended"]
+
+
 def test_a_minute_from_before_an_alert_was_opened_does_not_end_it():
     Rule.objects.all().delete()
     rule("hot").save()
