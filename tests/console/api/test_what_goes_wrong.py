@@ -219,10 +219,15 @@ def left_of_conversion(fleet: Fleet) -> list[Path]:
 
 @pytest.mark.timeout(180)
 def test_a_soc_version_that_atc_does_not_know(client, with_cann: Fleet, onnx: int):
-    params = {"to": "om", "name": "relu", "model": onnx, "input_shape": "x:1,8", "soc_version": "Ascend910"}
-    job = run(client, "convert", params)
+    params = {"to": "om", "name": "relu", "model": onnx, "input_shape": "x:1,8"}
+    # A family's name is known to be none before a machine is bothered.
+    family = {"kind": "convert", "params": {**params, "soc_version": "Ascend910"}, "machines": [MACHINE]}
+    refused = client.post("/jobs/", json=family)
+    assert refused.status_code == 422 and refused.json()["field"] == "soc_version"
+    assert_clear(refused.json(), "soc-coarse", "Ascend910")
+    job = run(client, "convert", {**params, "soc_version": "Ascend910X"})
     assert job["state"] == "failed"
-    assert_clear(job["failure"], "atc-refused", "soc_version", "Ascend910")
+    assert_clear(job["failure"], "atc-refused", "soc_version", "Ascend910X")
     assert not left_of_conversion(with_cann) and not Artifact.objects.filter(name="relu.om").exists()
 
 
