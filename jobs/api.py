@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from hardware.dryrun import has_dry_run, is_dry_run
 from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
-from hardware.strict import Strict
+from hardware.strict import Strict, takes_no_body
 from jobs import dryrun, registry, reports, retry
 from jobs.collision import look_ahead
 from jobs.control import cancel, pause, resume
@@ -169,7 +170,7 @@ class JobViewSet(mixins.RetrieveModelMixin, LogActions):
 
     def prepare(self, request: Request) -> None:
         """Look at who holds the NPUs that a job to launch takes: what is slow goes before the transaction."""
-        if request.query_params.get("dry_run") in ("1", "true"):
+        if is_dry_run(request):
             return
         if self.action == "create":
             wanted, given = _wanted(request)
@@ -194,11 +195,8 @@ class JobViewSet(mixins.RetrieveModelMixin, LogActions):
         jobs = ListedSerializer([row.job for row in rows], many=True, context={"machines": names})
         return Response({**around, "results": jobs.data})
 
-    @extend_schema(
-        request=LaunchSerializer,
-        responses={200: dryrun.DryRunSerializer, 201: JobSerializer},
-        parameters=[OpenApiParameter("dry_run", bool)],
-    )
+    @has_dry_run
+    @extend_schema(request=LaunchSerializer, responses={200: dryrun.DryRunSerializer, 201: JobSerializer})
     def create(self, request: Request) -> Response:
         """Launch a job, or with ``?dry_run=1`` show its plan and what preflight says; a dry run changes nothing."""
         wanted, given = _wanted(request)
@@ -206,11 +204,8 @@ class JobViewSet(mixins.RetrieveModelMixin, LogActions):
             return _deferred(request, wanted, given)
         return _planned_or_launched(request, wanted, given, seen=self.seen)
 
-    @extend_schema(
-        request=RetrySerializer,
-        responses={200: dryrun.DryRunSerializer, 201: JobSerializer},
-        parameters=[OpenApiParameter("dry_run", bool)],
-    )
+    @has_dry_run
+    @extend_schema(request=RetrySerializer, responses={200: dryrun.DryRunSerializer, 201: JobSerializer})
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Run an ended job again as a new one, planned anew; with ``?dry_run=1`` show that plan."""
@@ -240,6 +235,7 @@ class JobViewSet(mixins.RetrieveModelMixin, LogActions):
 
     @extend_schema(request=None, responses=JobSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def cancel(self, request: Request, pk: str) -> Response:
         """Ask the job to stop; asking again, or after its end, changes nothing."""
         job = self.get_object()
@@ -260,6 +256,7 @@ class JobViewSet(mixins.RetrieveModelMixin, LogActions):
 
     @extend_schema(request=None, responses=JobSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def resume(self, request: Request, pk: str) -> Response:
         """Let a paused job go on, with the steps that it stands before."""
         job = self.get_object()
@@ -294,7 +291,7 @@ def _wanted(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _deferred(request: Request, wanted: dict[str, Any], given: dict[str, Any]) -> Response:
     """A job that comes after others. A dry run shows the plan as it would be now, if everything is known by now."""
-    if request.query_params.get("dry_run") in ("1", "true"):
+    if is_dry_run(request):
         needed(given["after"])
         known = {**wanted, "params": references.resolve(wanted["params"], wanted["machines"])}
         return _planned_or_launched(request, known, given)
@@ -319,7 +316,7 @@ def _planned_or_launched(
     seen: dict[str, Facts] | None = None,
 ) -> Response:
     """With ``?dry_run=1`` the plan and what preflight says, else the job."""
-    if request.query_params.get("dry_run") in ("1", "true"):
+    if is_dry_run(request):
         return Response(dryrun.of_request(**wanted))
     job = launch(
         **wanted,

@@ -8,10 +8,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from hardware.inventory.groups.api import SelectionSerializer
 from hardware.inventory.groups.models import Group
 from hardware.inventory.models import Machine
 from hardware.inventory.selection import Selection, usable
-from hardware.strict import Strict
 from jobs.failures import PlanRefused
 from jobs.options import Options
 
@@ -46,16 +46,10 @@ class Request:
         return resolve(self.targets)
 
 
-class TargetsSerializer(Strict):
+class TargetsSerializer(SelectionSerializer):
     """One of: ``machines`` by name; ``group``; or filters, as a saved group has them. Found anew each time."""
 
     machines = serializers.ListField(child=serializers.CharField(), required=False)
-    labels = serializers.ListField(child=serializers.CharField(), required=False)
-    site = serializers.CharField(required=False)
-    text = serializers.CharField(required=False)
-    state = serializers.CharField(required=False)
-    chip = serializers.CharField(required=False)
-    driver = serializers.CharField(required=False)
     group = serializers.CharField(required=False)
 
 

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from django.db import transaction
+from django.http import QueryDict
 from django.utils.crypto import salted_hmac
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
@@ -65,11 +66,8 @@ class Idempotent:
             return make()
         if len(key) > LONGEST_KEY:
             raise KeyTooLong
-        asked = request._request
         # With a key: a plain hash of a body that holds a secret would let the secret be guessed and checked.
-        digest = salted_hmac(
-            "console.api.idempotency", asked.get_full_path().encode() + b"\n" + asked.body, algorithm="sha256"
-        ).hexdigest()
+        digest = salted_hmac("console.api.idempotency", _said(request), algorithm="sha256").hexdigest()
         mine = {"user": str(request.user.pk), "key": key}
         there = IdempotentRequest.objects.filter(**mine).first()
         if there is not None:
@@ -91,6 +89,12 @@ class Idempotent:
             else:
                 entry.save()
             return answer
+
+
+def _said(request: Request) -> str:
+    """What the request says, however it is written: two bodies that mean the same are the same body."""
+    given = dict(request.data.lists()) if isinstance(request.data, QueryDict) else request.data
+    return f"{request.get_full_path()}\n{json.dumps(given, sort_keys=True, default=str)}"
 
 
 def _again(entry: IdempotentRequest, digest: str) -> Response:

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from console.notifications import services
 from console.notifications.models import EVENTS, Delivery, Destination
+from hardware.strict import Strict, takes_no_body
 
 
 class NotDead(APIException):
@@ -32,7 +33,7 @@ class NoWebhook(APIException):
     default_detail = "Only webhooks have a secret."
 
 
-class DestinationSerializer(serializers.ModelSerializer[Destination]):
+class DestinationSerializer(Strict, serializers.ModelSerializer[Destination]):
     """The secret of a webhook is never among its fields: ``rotate/`` makes one and tells it, once."""
 
     events = serializers.MultipleChoiceField(choices=EVENTS, allow_empty=False, default=set(EVENTS))
@@ -124,6 +125,7 @@ class DestinationViewSet(viewsets.ModelViewSet[Destination]):
 
     @extend_schema(request=None, responses={202: DeliverySerializer})
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def test(self, request: Request, pk: str) -> Response:
         """Send a test; whether it arrived is in the delivery."""
         made = services.try_out(self.get_object(), actor=_person(request))
@@ -131,6 +133,7 @@ class DestinationViewSet(viewsets.ModelViewSet[Destination]):
 
     @extend_schema(request=None, responses=SecretSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def rotate(self, request: Request, pk: str) -> Response:
         """A new secret, told in this answer; the one before it signs beside it until the next rotation."""
         found = self.get_object()
@@ -148,12 +151,14 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 
     @extend_schema(request=None, responses=DeliverySerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def again(self, request: Request, pk: str) -> Response:
         """Give a dead letter all its attempts once more."""
         return self._decided(services.send_again(self.get_object(), actor=_person(request)))
 
     @extend_schema(request=None, responses={204: None})
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def drop(self, request: Request, pk: str) -> Response:
         """Remove a dead letter for good."""
         if not services.drop(self.get_object(), actor=_person(request)):

@@ -18,6 +18,7 @@ from hardware.bmc.redfish import BmcFailure
 from hardware.bmc.services import PORT, attach, confirm, detach, login_for, look, read_all
 from hardware.inventory.fields import AddressField
 from hardware.inventory.models import Credential, Machine
+from hardware.strict import Strict, takes_no_body
 
 
 class BoardFailed(APIException):
@@ -29,7 +30,7 @@ class BoardFailed(APIException):
         super().__init__(f"{wrong} {wrong.mend}", wrong.code)
 
 
-class BmcSerializer(serializers.ModelSerializer[Bmc]):
+class BmcSerializer(Strict, serializers.ModelSerializer[Bmc]):
     credential = serializers.SlugRelatedField(slug_field="name", queryset=Credential.objects.all())
     host = AddressField(max_length=255)
     port = serializers.IntegerField(min_value=1, max_value=65535, default=PORT)
@@ -90,7 +91,7 @@ def give(machine: Machine, given: dict[str, Any], read: str | BmcFailure | None,
     return attach(machine, given["host"], given.get("port", PORT), login, actor=actor, read=read)
 
 
-class BmcFingerprintSerializer(serializers.Serializer[Any]):
+class BmcFingerprintSerializer(Strict):
     fingerprint = serializers.CharField(max_length=200)
 
 
@@ -132,6 +133,7 @@ class MachineBmcConfirm(APIView):
 
 class MachineBmcRead(APIView):
     @extend_schema(request=None, responses=BmcSerializer)
+    @takes_no_body
     def post(self, request: Request, name: str) -> Response:
         """Read temperatures, fans and limits now."""
         bmc = _board(name)

@@ -36,9 +36,10 @@ from hardware.inventory.services import (
 from hardware.inventory.standing import Standing, with_stock
 from hardware.ssh import background
 from hardware.ssh.hostkeys import HostKey
+from hardware.strict import Strict, takes_no_body
 
 
-class CredentialSerializer(serializers.ModelSerializer[Credential]):
+class CredentialSerializer(Strict, serializers.ModelSerializer[Credential]):
     public_key = serializers.CharField(read_only=True)
     fingerprint = serializers.CharField(read_only=True)
 
@@ -56,7 +57,7 @@ class CredentialSerializer(serializers.ModelSerializer[Credential]):
         return attrs
 
 
-class NewKeySerializer(serializers.Serializer[Any]):
+class NewKeySerializer(Strict):
     """``name`` of the new credential; without it, the old one's with the day."""
 
     name = serializers.CharField(
@@ -64,7 +65,7 @@ class NewKeySerializer(serializers.Serializer[Any]):
     )
 
 
-class MachineSerializer(serializers.ModelSerializer[Machine]):
+class MachineSerializer(Strict, serializers.ModelSerializer[Machine]):
     credential = serializers.SlugRelatedField(slug_field="name", queryset=Credential.objects.all())
     host = AddressField(max_length=255)
     port = serializers.IntegerField(min_value=1, max_value=65535, default=22)
@@ -107,7 +108,7 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
         return attrs
 
 
-class FingerprintSerializer(serializers.Serializer[Any]):
+class FingerprintSerializer(Strict):
     fingerprint = serializers.CharField()
 
 
@@ -235,6 +236,7 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
 
     @extend_schema(request=None, responses=MachineSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def retire(self, request: Request, name: str) -> Response:
         """Take it out of use; its history stays. A jump host only once nothing in use lies behind it."""
         try:
@@ -245,6 +247,7 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
 
     @extend_schema(request=None, responses=MachineSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def restore(self, request: Request, name: str) -> Response:
         """Take a retired machine into use again."""
         return Response(MachineSerializer(restore(self.get_object(), actor=request.user.get_username())).data)
@@ -262,6 +265,7 @@ class MachineViewSet(viewsets.ModelViewSet[Machine]):
 
     @extend_schema(request=None, responses=MachineSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def probe(self, request: Request, name: str) -> Response:
         """Read the machine's facts now."""
         machine = self.get_object()

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hardware.inventory.models import Machine
+from hardware.strict import Strict, in_address
 from hardware.telemetry.npus import CsvRenderer, TelemetryAway
 from hardware.telemetry.rollups.api import (
     COLUMNS,
@@ -30,7 +31,7 @@ from hardware.telemetry.rollups.api import (
 from hardware.telemetry.samples import KEEP_SECONDS, history, latest
 
 
-class Window(serializers.Serializer[Any]):
+class Window(Strict):
     minutes = serializers.IntegerField(min_value=1, max_value=KEEP_SECONDS // 60, default=60)
 
 
@@ -93,7 +94,7 @@ class MachineTelemetry(APIView):
         a table, a row a period, NPU and metric.
         """
         machine = get_object_or_404(Machine, name=name)
-        asked = request.query_params
+        asked = in_address(request)
         table = request.accepted_renderer.format == "csv"
         if table or asked.keys() & PeriodsQuery().fields.keys():
             query = PeriodsQuery(data={key: value for key, value in asked.items() if value != ""})

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hardware.inventory.models import Machine
+from hardware.strict import Strict, in_address
 from hardware.telemetry.samples import fresh, newest, taken_at
 
 # field -> the sample's own name, or None for what is known of the machine. Units: percent, MB, degrees Celsius, watts.
@@ -67,7 +68,7 @@ class CsvRenderer(BaseRenderer):
         return out.getvalue()
 
 
-class QuerySerializer(serializers.Serializer[Any]):
+class QuerySerializer(Strict):
     """``fields`` are names with commas; ``machine``, ``site`` and ``label`` choose whose NPUs."""
 
     fields = serializers.CharField(required=False, default=",".join(USUAL))  # type: ignore[assignment]
@@ -108,7 +109,7 @@ class NpuTable(APIView):
     @extend_schema(parameters=[QuerySerializer], responses=NpuSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The newest reading of every NPU, one row each; with ``?format=csv`` as CSV."""
-        asked = QuerySerializer(data={name: value for name, value in request.query_params.items() if name != "format"})
+        asked = QuerySerializer(data=in_address(request))
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
         self.columns = given["fields"]

@@ -11,13 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from hardware.strict import Strict
 from jobs.admission import services
 from jobs.admission.models import Limit, Window
 from jobs.api import JobSerializer
 from jobs.models import Job
 
 
-class WindowSerializer(serializers.ModelSerializer[Window]):
+class WindowSerializer(Strict, serializers.ModelSerializer[Window]):
     """``open``: ``weekdays`` (0 is Monday), ``begins``, ``ends``, ``zone``; ``freeze``: ``starts_at``, ``stops_at``."""
 
     name = serializers.CharField(max_length=80)
@@ -34,7 +35,7 @@ class WindowSerializer(serializers.ModelSerializer[Window]):
         read_only_fields = ["created_by", "created_at"]
 
 
-class LimitSerializer(serializers.ModelSerializer[Limit]):
+class LimitSerializer(Strict, serializers.ModelSerializer[Limit]):
     class Meta:
         model = Limit
         fields = ["id", "kind", "site", "jobs", "machines", "created_by", "created_at"]
@@ -87,7 +88,7 @@ class LimitViewSet(viewsets.ModelViewSet[Limit]):
         services.remove_limit(instance, actor=self.request.user.get_username())
 
 
-class UrgentSerializer(serializers.Serializer[Any]):
+class UrgentSerializer(Strict):
     reason = serializers.CharField(max_length=500)
 
 

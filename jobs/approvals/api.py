@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hardware.inventory.models import Machine
+from hardware.strict import Strict
 from jobs import dryrun, forecast, readiness, registry
 from jobs.api import JobSerializer
 from jobs.approvals import rules, services
@@ -65,18 +66,18 @@ class WaitingSerializer(ApprovalSerializer):
         fields = [*ApprovalSerializer.Meta.fields, "plan", "preflight", "steps", "estimate"]
 
 
-class ApproveSerializer(serializers.Serializer[Any]):
+class ApproveSerializer(Strict):
     """``plan_hash`` is the hash of the plan that the person looked at: that very plan is approved, or none."""
 
     plan_hash = serializers.CharField(max_length=64)
     comment = serializers.CharField(max_length=2000, required=False, default="", allow_blank=True)
 
 
-class RejectSerializer(serializers.Serializer[Any]):
+class RejectSerializer(Strict):
     comment = serializers.CharField(max_length=2000, required=False, default="", allow_blank=True)
 
 
-class AskAgainSerializer(serializers.Serializer[Any]):
+class AskAgainSerializer(Strict):
     """``params`` take the place of the job's own; its secrets are to be given again."""
 
     params = serializers.DictField(required=False, default=dict)
@@ -187,7 +188,7 @@ def preflight(approval: Approval) -> dict[str, Any]:
     return found
 
 
-class ApprovalRuleSerializer(serializers.ModelSerializer[ApprovalRule]):
+class ApprovalRuleSerializer(Strict, serializers.ModelSerializer[ApprovalRule]):
     """Set ``kind``, ``label``, ``site`` or several of them; what is empty is any."""
 
     class Meta:

@@ -13,12 +13,13 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hardware.strict import Strict
 from jobs.depot import files
 from jobs.depot.models import Artifact
 from jobs.depot.services import ingest, verify
 
 
-class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
+class ArtifactSerializer(Strict, serializers.ModelSerializer[Artifact]):
     file = serializers.FileField(write_only=True)
     expected_sha256 = serializers.RegexField(r"^[0-9A-Fa-f]{64}$", write_only=True, required=False)
 

@@ -12,7 +12,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from hardware.strict import Strict
+from hardware.strict import Strict, in_address
 from jobs.history import export
 from jobs.history.query import Query
 from jobs.history.rows import Row, read
@@ -58,8 +58,8 @@ class PagingSerializer(serializers.Serializer[Any]):
     cursor = serializers.RegexField(r"^[ba]\d{1,18}$", required=False)
 
 
-# What else may stand in such an address: the place in the list, and the renderer.
-_PLACE = {*PagingSerializer().fields, "format"}
+# What else may stand in such an address: the place in the list.
+_PLACE = PagingSerializer().fields.keys()
 _OLDER_NAMES = {
     "kind__in": "kind", "state__in": "state", "machines__name": "machine", "created_by": "person",
     "created_at__gte": "since", "created_at__lt": "until",
@@ -72,7 +72,7 @@ def asked(request: Request) -> Query:
     """
     given = {
         _OLDER_NAMES.get(name, name): value
-        for name, value in request.query_params.items()
+        for name, value in in_address(request).items()
         if value and name not in _PLACE
     }
     checked = AskedSerializer(data=given)

@@ -12,6 +12,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hardware.strict import Strict, in_address
 from jobs.logs import logbook, reading, search, text
 from jobs.logs.check import check
 from jobs.models import Job, JobStep
@@ -43,13 +44,13 @@ class LogSerializer(serializers.Serializer[Any]):
     removed_for = serializers.CharField()
 
 
-class AfterSerializer(serializers.Serializer[Any]):
+class AfterSerializer(Strict):
     """Where in the log to begin, in bytes."""
 
     after = serializers.IntegerField(required=False, default=0, min_value=0)
 
 
-class SearchSerializer(serializers.Serializer[Any]):
+class SearchSerializer(Strict):
     """What to look for: text as a person reads it, in any case of letters, within one line."""
 
     q = serializers.RegexField(r"\A[^\r\n]+\Z", max_length=search.LONGEST_QUERY, trim_whitespace=False)
@@ -114,7 +115,7 @@ class LogActions(viewsets.GenericViewSet[Job]):
     def log(self, request: Request, pk: str) -> Response:
         """The log from byte ``after`` on; ``next`` is what to ask for then. It is whole when ``ended`` is true."""
         job = self.get_object()
-        asked = AfterSerializer(data=request.query_params)
+        asked = AfterSerializer(data=in_address(request))
         asked.is_valid(raise_exception=True)
         after = asked.validated_data["after"]
         pieces = [] if job.log_removed_at else reading.read(job.pk, after)
@@ -150,7 +151,7 @@ class LogActions(viewsets.GenericViewSet[Job]):
     @action(detail=True, url_path="log-search")
     def log_search(self, request: Request, pk: str) -> Response:
         """Lines with a text in them, on from byte ``after``: one answer looks through 64 MiB, or 3 s, at most."""
-        asked = SearchSerializer(data=request.query_params)
+        asked = SearchSerializer(data=in_address(request))
         asked.is_valid(raise_exception=True)
         given, job = asked.validated_data, self._kept()
         _check_machine(job, given["machine"])

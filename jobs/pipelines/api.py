@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from hardware.strict import Strict
+from hardware.dryrun import has_dry_run, is_dry_run
+from hardware.strict import Strict, takes_no_body
 from jobs import request as requests
 from jobs.api import JobSerializer
 from jobs.models import Job
@@ -133,9 +134,8 @@ class PipelineViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """Where a request may be repeated, the class that is served makes its answer only once."""
         return make()
 
-    @extend_schema(
-        request=StartSerializer, responses={201: PipelineSerializer}, parameters=[OpenApiParameter("dry_run", bool)]
-    )
+    @has_dry_run
+    @extend_schema(request=StartSerializer, responses={200: OutlineSerializer, 201: PipelineSerializer})
     def create(self, request: Request) -> Response:
         """Start a pipeline, or with ``?dry_run=1`` show the first job's plan and the outline of the later ones."""
         asked = StartSerializer(data=request.data)
@@ -144,7 +144,7 @@ class PipelineViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         machines = requests.resolve(given.get("targets") or {"machines": given["machines"]})
         wanted = (given["pipeline"], given["params"], machines)
         options = dict(given.get("options", {}))
-        if request.query_params.get("dry_run") in ("1", "true"):
+        if is_dry_run(request):
             return Response(OutlineSerializer(_shown(outline(*wanted, options))).data)
         made = start(
             *wanted,
@@ -157,6 +157,7 @@ class PipelineViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 
     @extend_schema(request=None, responses=PipelineSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def cancel(self, request: Request, pk: str) -> Response:
         """Ask every job of it that has not ended to stop; asking again, or after its end, changes nothing."""
         pipeline = self.get_object()
@@ -165,6 +166,7 @@ class PipelineViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 
     @extend_schema(request=None, responses={201: PipelineSerializer})
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def retry(self, request: Request, pk: str) -> Response:
         """Run the stage that ended badly again on the machines that it did not finish, and go on from there."""
         pipeline = self.get_object()

@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from hardware.inventory.groups.models import Group
 from hardware.inventory.preflight import Check
 from hardware.inventory.selection import Selection
+from hardware.strict import Strict, in_address
 from hardware.telemetry.npus import CsvRenderer
 from jobs.depot.models import Artifact
 from jobs.depot.services import Depot
@@ -30,7 +31,7 @@ from jobs.rollout.models import Release
 COLUMNS = ("machine", "site", "labels", "outcome", "code", "severity", "reason", "mend_kind", "mend_params")
 
 
-class QuerySerializer(serializers.Serializer[Any]):
+class QuerySerializer(Strict):
     """Whose readiness; ``outcome`` is one or several with commas. ``after`` is the ``next`` of the page before."""
 
     site = serializers.CharField(required=False, default="")
@@ -93,7 +94,7 @@ class Readiness(APIView):
         raise NotImplementedError
 
     def answer(self, request: Request, pk: int) -> HttpResponseBase:
-        asked = QuerySerializer(data={name: value for name, value in request.query_params.items() if name != "format"})
+        asked = QuerySerializer(data=in_address(request))
         asked.is_valid(raise_exception=True)
         given, aim = asked.validated_data, self.aim(pk)
         group = get_object_or_404(Group, name=given["group"]) if given["group"] else None

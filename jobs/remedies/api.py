@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -13,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hardware.inventory.facts import Facts
+from hardware.strict import Strict
 from hardware.telemetry.alerts.models import Alert
 from jobs import registry
 from jobs.api import JobSerializer
@@ -44,7 +44,7 @@ class PlannedSerializer(DryRunSerializer):
     jobs = LinkedSerializer(many=True)
 
 
-class LaunchRemedySerializer(serializers.Serializer[Any]):
+class LaunchRemedySerializer(Strict):
     """``plan_hash``: only that very plan is run. ``propose``: another person has to approve it first."""
 
     plan_hash = serializers.CharField(required=False, default="")

@@ -10,13 +10,16 @@ from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hardware.dryrun import has_dry_run, is_dry_run
 from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
+from hardware.strict import Strict
+from jobs import dryrun
 from jobs.collision import look_ahead
 from jobs.depot.models import Artifact
 from jobs.models import Job, JobStep
 from jobs.rollout.models import Deployment, Release
-from jobs.rollout.services import KIND, make_release, roll_out
+from jobs.rollout.services import KIND, make_release, params_of, roll_out
 from jobs.services import kind_of
 from jobs.states import JobState
 
@@ -24,7 +27,7 @@ from jobs.states import JobState
 GATES = ("health", "smoke")
 
 
-class ReleaseSerializer(serializers.ModelSerializer[Release]):
+class ReleaseSerializer(Strict, serializers.ModelSerializer[Release]):
     image = serializers.PrimaryKeyRelatedField(queryset=Artifact.objects.filter(type="image"))
     devices = serializers.ListField(
         child=serializers.IntegerField(min_value=0, max_value=63), min_length=1, default=lambda: [0]
@@ -72,10 +75,14 @@ class DeploymentViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Deploymen
     filterset_fields = ["machine__name", "release", "state"]
 
 
-class RolloutRequest(serializers.Serializer[Any]):
+class RolloutRequest(Strict):
+    """``plan_hash`` and ``propose`` as in ``/jobs/``."""
+
     release = serializers.PrimaryKeyRelatedField(queryset=Release.objects.all())
     machines = serializers.SlugRelatedField(slug_field="name", many=True, queryset=Machine.objects.all())
     batch_size = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+    plan_hash = serializers.CharField(required=False, default="")
+    propose = serializers.BooleanField(required=False, default=False)
 
 
 class RolloutSerializer(serializers.Serializer[Any]):
@@ -101,7 +108,7 @@ class RolloutViewSet(viewsets.GenericViewSet[Job]):
 
     @extend_schema(responses=RolloutSerializer(many=True))
     def list(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.get_queryset())
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response([_summary(job) for job in page or []])
 
     @extend_schema(responses=RolloutSerializer)
@@ -114,21 +121,38 @@ class RolloutViewSet(viewsets.GenericViewSet[Job]):
 
     def prepare(self, request: Request) -> None:
         """Look at who holds the machines' NPUs before a transaction begins."""
-        asked = RolloutRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
-        given = asked.validated_data
-        params = {"release": given["release"].pk, "batch_size": given["batch_size"]}
+        if is_dry_run(request):
+            return
+        given = _asked(request)
+        params = params_of(given["release"], given["batch_size"])
         self.seen = look_ahead(kind_of(KIND), params, given["machines"])
 
-    @extend_schema(request=RolloutRequest, responses={201: RolloutSerializer})
+    @has_dry_run
+    @extend_schema(request=RolloutRequest, responses={200: dryrun.DryRunSerializer, 201: RolloutSerializer})
     def create(self, request: Request) -> Response:
-        """Take machines to a release, ``batch_size`` at a time; a batch waits for every gate of the one before."""
-        asked = RolloutRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
-        given = asked.validated_data
-        actor = request.user.get_username()
-        job = roll_out(given["release"], given["machines"], given["batch_size"], actor=actor, seen=self.seen)
+        """Take machines to a release, ``batch_size`` at a time; a batch waits for every gate of the one before. With
+        ``?dry_run=1`` show the plan and what preflight says.
+        """
+        only_shown, given = is_dry_run(request), _asked(request)
+        release, machines, size = given["release"], given["machines"], given["batch_size"]
+        if only_shown:
+            return Response(dryrun.of_request(KIND, params_of(release, size), machines))
+        job = roll_out(
+            release,
+            machines,
+            size,
+            actor=request.user.get_username(),
+            approved_hash=given["plan_hash"],
+            propose=given["propose"],
+            seen=self.seen,
+        )
         return Response({**_summary(job), "batches": _batches(job)}, status=status.HTTP_201_CREATED)
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    asked = RolloutRequest(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
 
 
 def _summary(job: Job) -> dict[str, Any]:

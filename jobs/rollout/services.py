@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
 
 from hardware.events import announce, audit
-from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
 from jobs.failures import PlanRefused
 from jobs.models import Job
@@ -43,11 +42,14 @@ def roll_out(
     batch_size: int,
     *,
     actor: str,
-    seen: Mapping[str, Facts] | None = None,
+    **how: Any,
 ) -> Job:
-    """Launch a rollout of ``release``; raises what ``launch`` raises, and ``seen`` is as there."""
-    params = {"release": release.pk, "batch_size": batch_size}
-    return launch(KIND, params, machines, actor=actor, seen=seen)
+    """Launch a rollout of ``release``; ``how`` is what ``launch`` takes, and it raises what that raises."""
+    return launch(KIND, params_of(release, batch_size), machines, actor=actor, **how)
+
+
+def params_of(release: Release, batch_size: int) -> dict[str, Any]:
+    return {"release": release.pk, "batch_size": batch_size}
 
 
 def set_deployment(machine: Machine, release: Release, state: str, job: Job) -> None:

@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hardware.strict import Strict
+from hardware.strict import Strict, takes_no_body
 from jobs.options import OptionsSerializer
 from jobs.request import TargetsSerializer
 from jobs.schedules import services
@@ -97,6 +97,7 @@ class ScheduleViewSet(viewsets.ModelViewSet[Schedule]):
 
     @extend_schema(request=None, responses={201: FireSerializer})
     @action(detail=True, methods=["post"], url_path="run-now")
+    @takes_no_body
     def run_now(self, request: Request, pk: str) -> Response:
         """Launch its job now, whatever the time; refused while its job before has not ended."""
         schedule = self.get_object()

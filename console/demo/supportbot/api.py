@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,9 +11,10 @@ from rest_framework.views import APIView
 
 from console.api.errors import CONTENT_TYPE, body
 from console.demo.supportbot.ask import LONGEST, NothingServes, ask
+from hardware.strict import Strict
 
 
-class Question(serializers.Serializer[Any]):
+class Question(Strict):
     text = serializers.CharField(max_length=LONGEST)
     machine = serializers.CharField(required=False, default="", allow_blank=True)
 

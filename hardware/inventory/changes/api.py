@@ -14,9 +14,10 @@ from rest_framework.views import APIView
 
 from hardware.inventory.changes.services import Change, between, changes
 from hardware.inventory.models import Machine
+from hardware.strict import Strict, in_address
 
 
-class SpanSerializer(serializers.Serializer[Any]):
+class SpanSerializer(Strict):
     """``since`` and ``until`` (now, if it is left out) are times; without ``since`` every change is listed."""
 
     since = serializers.DateTimeField(required=False)
@@ -49,7 +50,7 @@ class MachineChanges(APIView):
     def get(self, request: Request, name: str) -> Response:
         """What changed from reading to reading, newest first; with ``since``, all that changed between two times."""
         machine = get_object_or_404(Machine, name=name)
-        asked = SpanSerializer(data=request.query_params)
+        asked = SpanSerializer(data=in_address(request))
         asked.is_valid(raise_exception=True)
         found: list[Change]
         if "since" in asked.validated_data:

@@ -17,11 +17,12 @@ from hardware.inventory.compatibility.models import Entry
 from hardware.inventory.compatibility.services import EntryRefused
 from hardware.inventory.preflight import Part
 from hardware.inventory.preflight.compatibility import NAMES
+from hardware.strict import Strict, takes_no_body
 
 Serializer = serializers.BaseSerializer[Entry]
 
 
-class CompatibilityEntrySerializer(serializers.ModelSerializer[Entry]):
+class CompatibilityEntrySerializer(Strict, serializers.ModelSerializer[Entry]):
     """``parts``: a part's name -> its versions: ``8.0.0``, a line ``25.0.*``, a range ``24.1.rc1 .. 24.1.0``, ``*``.
 
     ``fits``: whether every pair of them goes together, or none. ``only``: ``[a, b]``, that these versions of ``a`` go
@@ -99,12 +100,14 @@ class EntryViewSet(
 
     @extend_schema(request=None, responses=CompatibilityEntrySerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def retire(self, request: Request, pk: str) -> Response:
         """Ask it no longer. It stays to be read."""
         return Response(CompatibilityEntrySerializer(services.retire(self.get_object(), actor=self._person())).data)
 
     @extend_schema(request=None, responses=CompatibilityEntrySerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def restore(self, request: Request, pk: str) -> Response:
         """Ask a retired one again."""
         entry = self.get_object()

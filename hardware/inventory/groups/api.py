@@ -30,7 +30,7 @@ class SelectionSerializer(Strict):
     driver = serializers.CharField(required=False, max_length=63)
 
 
-class GroupSerializer(serializers.ModelSerializer[Group]):
+class GroupSerializer(Strict, serializers.ModelSerializer[Group]):
     """Give ``machines`` (their names), or a ``query`` that says who belongs to it; not both."""
 
     machines = serializers.SlugRelatedField(

@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from hardware.dryrun import has_dry_run, is_dry_run
 from hardware.inventory.lists.entries import Entry, ListRefused
 from hardware.inventory.lists.services import FORMATS, enroll_all, guess, listed, read_list, scan, without_login
 from hardware.inventory.models import Credential, Machine
+from hardware.strict import Strict, in_address
 
 TYPES = {"csv": "text/csv", "ini": "text/plain", "yaml": "application/yaml"}
 
 
-class ListSerializer(serializers.Serializer[Any]):
+class ListSerializer(Strict):
     """``text`` is the list; ``format`` is guessed when it is left out. ``credential`` is for those that name none."""
 
     text = serializers.CharField(max_length=4_000_000, trim_whitespace=False)
@@ -61,7 +63,7 @@ class ImportedSerializer(serializers.Serializer[Any]):
     results = OutcomeSerializer(many=True)
 
 
-class ScanSerializer(serializers.Serializer[Any]):
+class ScanSerializer(Strict):
     """``range`` is 10.0.0.0/24 or 10.0.0.10-10.0.0.50, 1,024 addresses at most."""
 
     range = serializers.CharField(max_length=100)
@@ -76,7 +78,8 @@ class AnsweringSerializer(serializers.Serializer[Any]):
 
 
 class MachineImport(APIView):
-    @extend_schema(request=ListSerializer, responses=ImportedSerializer, parameters=[OpenApiParameter("dry_run", bool)])
+    @has_dry_run
+    @extend_schema(request=ListSerializer, responses=ImportedSerializer)
     def post(self, request: Request) -> Response:
         """Enroll the machines of a list (CSV, Ansible's INI or YAML); with ``?dry_run=1`` only say what it says.
 
@@ -90,7 +93,7 @@ class MachineImport(APIView):
         except ListRefused as wrong:
             raise serializers.ValidationError({"text": [str(wrong)]}) from wrong
         results = []
-        if request.query_params.get("dry_run") not in ("1", "true"):
+        if not is_dry_run(request):
             _require_login(listing.entries, given.get("credential"))
             results = enroll_all(listing.entries, given.get("credential"), actor=request.user.get_username())
         body = {"machines": listing.entries, "problems": listing.problems, "notes": listing.notes, "results": results}
@@ -105,10 +108,15 @@ def _require_login(entries: list[Entry], credential: Credential | None) -> None:
         raise serializers.ValidationError({"credential": [said]})
 
 
+class ChosenSerializer(Strict):
+    site = serializers.CharField(default="", allow_blank=True)
+    label = serializers.CharField(default="", allow_blank=True)  # type: ignore[assignment]
+
+
 class MachineExport(APIView):
     @extend_schema(
         responses={(200, "text/plain"): str},
-        parameters=[OpenApiParameter("site", str), OpenApiParameter("label", str)],
+        parameters=[ChosenSerializer],
     )
     def get(self, request: Request, form: str) -> HttpResponse:
         """The machines that are in use as a list that can be imported again, with their pinned fingerprints."""
@@ -117,9 +125,11 @@ class MachineExport(APIView):
             .select_related("credential", "jump", "bmc__credential")
             .defer("facts", "jump__facts")
         )
-        if site := request.query_params.get("site"):
+        asked = ChosenSerializer(data=in_address(request))
+        asked.is_valid(raise_exception=True)
+        site, label = asked.validated_data["site"], asked.validated_data["label"]
+        if site:
             machines = machines.filter(site=site)
-        label = request.query_params.get("label")
         chosen = [one for one in machines if not label or label in one.labels]
         answer = HttpResponse(FORMATS[form][1](listed(chosen)), content_type=f"{TYPES[form]}; charset=utf-8")
         answer["Content-Disposition"] = f'attachment; filename="machines.{form}"'

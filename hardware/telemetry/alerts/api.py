@@ -17,6 +17,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from hardware.inventory.models import Machine
+from hardware.strict import PLACE, Strict, in_address, takes_no_body, unknown
 from hardware.telemetry.alerts import remedies, services
 from hardware.telemetry.alerts.checking import Refused
 from hardware.telemetry.alerts.finding import Wanted, moment, told_of
@@ -96,7 +97,7 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
         return silent[alert.pk].pk if alert.pk in silent else None
 
 
-class NoteSerializer(serializers.Serializer[Any]):
+class NoteSerializer(Strict):
     note = serializers.CharField(required=False, allow_blank=True, max_length=2000, default="")
 
 
@@ -111,7 +112,7 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     def get_queryset(self) -> Any:
         if self.action != "list":
             return Alert.objects.select_related("rule", "machine").defer("machine__facts")
-        return _asked(self.request.query_params).alerts()
+        return _asked(in_address(self.request)).alerts()
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         page: list[Alert] = self.paginate_queryset(self.get_queryset()) or []
@@ -136,7 +137,7 @@ class AlertExport(APIView):
 
     @extend_schema(parameters=_FILTERS, responses={(200, "text/csv"): str})
     def get(self, request: Request) -> HttpResponse:
-        return table(_asked(request.query_params))
+        return table(_asked(in_address(request)))
 
 
 def _asked(query: Mapping[str, Any]) -> Wanted:
@@ -147,6 +148,9 @@ def _asked(query: Mapping[str, Any]) -> Wanted:
         for name in ("since", "until")
         if getattr(wanted, name) and moment(getattr(wanted, name)) is None
     }
+    errors |= {name: [unknown()] for name in sorted(query.keys() - FILTERS.keys() - PLACE)}
+    if wanted.acknowledged not in ("", "true", "false"):
+        errors["acknowledged"] = ["Give true or false."]
     if wanted.state and wanted.state not in Alert.State.values:
         errors["state"] = ["The state is open or ended."]
     if wanted.severity and wanted.severity not in Rule.Severity.values:
@@ -184,7 +188,7 @@ def _shown(alerts: list[Alert]) -> Any:
     return AlertSerializer(alerts, many=True, context={"silent": silent}).data
 
 
-class SilenceSerializer(serializers.ModelSerializer[Silence]):
+class SilenceSerializer(Strict, serializers.ModelSerializer[Silence]):
     """What is given narrows it: a rule, a machine, a label, a site; at least one is."""
 
     rule = serializers.SlugRelatedField[Rule](
@@ -227,6 +231,7 @@ class SilenceViewSet(
 
     @extend_schema(request=None, responses=SilenceSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def end(self, request: Request, pk: str) -> Response:
         """End it now; one that is over stays as it was."""
         ended = services.end_silence(self.get_object(), actor=request.user.get_username())

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from hardware.strict import Strict, takes_no_body
 from hardware.telemetry.alerts import services, tryout
 from hardware.telemetry.alerts.checking import Refused
 from hardware.telemetry.alerts.metrics import METRICS, OPS, STATS
@@ -23,7 +24,7 @@ class RuleStays(APIException):
     default_code = "rule-stays"
 
 
-class ConditionSerializer(serializers.Serializer[Any]):
+class ConditionSerializer(Strict):
     """``rises`` is for counters: by ``value`` or more since the period before. ``clear`` is where it is well again."""
 
     metric = serializers.ChoiceField([(name, name) for name in METRICS])
@@ -38,7 +39,7 @@ class Conditions(serializers.JSONField):
     """As they are stored; ``checking`` says of each what is wrong with it."""
 
 
-class RuleSerializer(serializers.ModelSerializer[Rule]):
+class RuleSerializer(Strict, serializers.ModelSerializer[Rule]):
     """All ``conditions`` must hold for ``for_s`` seconds; the alert ends when one of them is clear for ``clear_for_s``.
 
     ``scope`` ``npu``: on one NPU, together with what its machine reads. ``remedy``: {"kind", "params"} of the job that
@@ -139,6 +140,7 @@ class RuleViewSet(viewsets.ModelViewSet[Rule]):
 
     @extend_schema(request=None, responses=RuleSerializer)
     @action(detail=True, methods=["post"])
+    @takes_no_body
     def reset(self, request: Request, slug: str) -> Response:
         """A built-in rule as this console has it."""
         try:

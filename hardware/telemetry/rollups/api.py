@@ -12,6 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from hardware.inventory.models import Machine
+from hardware.strict import Strict
 from hardware.telemetry.rollups.models import Minute
 from hardware.telemetry.rollups.reading import MINUTE, read
 from hardware.telemetry.rollups.records import METRICS, SILENT, VITALS, Period, Stat
@@ -36,7 +37,7 @@ class Moment(serializers.DateTimeField):
         return made
 
 
-class PeriodsQuery(serializers.Serializer[Any]):
+class PeriodsQuery(Strict):
     """``since`` and ``until`` are times (ISO 8601) or how long ago (``90min``, ``24h``, ``30d``). ``step`` in seconds:
     whole minutes that divide an hour, or whole hours; left out, one that gives 400 periods at most. ``metrics`` and
     ``stats`` are names with commas; left out, all.

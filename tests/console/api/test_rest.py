@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -17,16 +18,6 @@ from hardware.inventory.models import Credential
 from jobs.models import Job
 from tests.sshd import PASSWORD
 from tests.worker import work
-
-
-@pytest.fixture
-def client(live_server, machine, settings, tmp_path: Path) -> Iterator[httpx.Client]:
-    """A REST client of the running server, with a token."""
-    settings.DEPOT_DIR = tmp_path / "depot"
-    token = Token.objects.create(user=User.objects.create_user("robot"))
-    headers = {"Authorization": f"Token {token.key}"}
-    with httpx.Client(base_url=f"{live_server.url}/api/v1", headers=headers, timeout=30) as made:
-        yield made
 
 
 def test_nobody_gets_in_without_a_token(client):
@@ -136,6 +127,11 @@ def test_repeating_a_request_never_does_a_thing_twice(client):
     assert first.json() == again.json() and Job.objects.count() == 1
     other = client.post("/jobs/", json={**body, "params": {"command": "false"}}, headers={"Idempotency-Key": "k1"})
     assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+    written_otherwise = json.dumps(dict(reversed(body.items())), indent=1)
+    same = client.post(
+        "/jobs/", content=written_otherwise, headers={"Idempotency-Key": "k1", "Content-Type": "application/json"}
+    )
+    assert same.json() == first.json() and Job.objects.count() == 1
     refused = client.post("/jobs/", json={**body, "kind": "none"}, headers={"Idempotency-Key": "k2"})
     mended = client.post("/jobs/", json=body, headers={"Idempotency-Key": "k2"})
     assert (refused.status_code, mended.status_code) == (422, 201)
