@@ -15,7 +15,7 @@ app = Celery("console")
 
 @worker_shutdown.connect
 def _leave(**_: object) -> None:
-    from jobs.loop import leave
+    from jobs.engine.loop import leave
 
     leave()
 

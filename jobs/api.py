@@ -17,8 +17,7 @@ from hardware.dryrun import has_dry_run, is_dry_run
 from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
 from hardware.strict import Strict, takes_no_body
-from jobs import dryrun, registry, reports, retry
-from jobs.collision import look_ahead
+from jobs import registry, reports, retry
 from jobs.control import cancel, pause, resume
 from jobs.history.api import AskedSerializer, PagingSerializer, page_of
 from jobs.logs.api import LogActions
@@ -27,6 +26,8 @@ from jobs.options import Options, OptionsSerializer
 from jobs.pipelines import references
 from jobs.pipelines.deferral import defer, needed
 from jobs.pipelines.services import carry_on
+from jobs.planning import dryrun
+from jobs.planning.collision import look_ahead
 from jobs.request import TargetsSerializer, resolve
 from jobs.services import kind_of, launch
 

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from hardware.events import audit
 from jobs.approvals.asking import withdraw
-from jobs.dispatch import wake
+from jobs.engine.dispatch import wake
+from jobs.engine.locks import release, wake_waiters
 from jobs.failures import PlanRefused
-from jobs.locks import release, wake_waiters
 from jobs.models import Job, JobStep
 from jobs.secrets import services as secrets
 from jobs.states import DONE_STEPS, IDLE, UNSTARTED, JobState, StepState

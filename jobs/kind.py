@@ -104,7 +104,7 @@ class Kind(ABC):
         return []
 
     def claim(self, params: dict[str, Any], target: Target) -> Claim | None:
-        """The NPUs of the machine that the job takes for itself; ``None`` when it takes none (``jobs.collision``)."""
+        """The NPUs of the machine that the job takes for itself (``jobs.planning.collision``); ``None`` for none."""
         return None
 
     def claims(self, params: dict[str, Any], targets: Sequence[Target]) -> Mapping[str, Claim | None]:

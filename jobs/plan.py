@@ -78,7 +78,7 @@ class Request:
 
 @dataclass(frozen=True)
 class ReadFacts:
-    """Probe the machine and hold what was read against ``expect`` (``jobs.expectations``)."""
+    """Probe the machine and hold what was read against ``expect`` (``jobs.actions.expectations``)."""
 
     expect: dict[str, Any] = field(default_factory=dict)
     type: str = "facts"
@@ -168,7 +168,7 @@ class FetchArtifact:
 
 @dataclass(frozen=True)
 class Recall:
-    """A result that the depot has already, in the place of the steps that would make it again (``jobs.stored``).
+    """A result that the depot has (``jobs.actions.stored``), in the place of the steps that would make it again.
 
     ``made_by`` is the job that made it. Its bytes are read and held against ``sha256``; no machine is touched.
     """

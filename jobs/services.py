@@ -16,16 +16,16 @@ from hardware.statements import store
 from jobs import readiness, registry
 from jobs.approvals import rules as approval_rules
 from jobs.approvals.asking import ask
-from jobs.collision import look_at, refusal
 from jobs.depot.services import Depot
-from jobs.dispatch import wake
+from jobs.engine.dispatch import wake
 from jobs.failures import PlanRefused
 from jobs.kind import Kind, Target, check_names
 from jobs.models import Job, JobStep, JobTarget
 from jobs.options import Options
 from jobs.plan import Plan
+from jobs.planning.collision import look_at, refusal
+from jobs.planning.shape import shaped
 from jobs.secrets import services as secrets
-from jobs.shape import shaped
 from jobs.states import UNSTARTED, JobState
 from jobs.transitions import change, record
 

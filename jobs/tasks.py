@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from jobs.loop import submit
-from jobs.reconciler import reconcile
+from jobs.engine.loop import submit
+from jobs.engine.reconciler import reconcile
 
 
 @shared_task(name="jobs.run")

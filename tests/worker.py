@@ -9,9 +9,9 @@ from typing import TypeVar
 from hardware.inventory.models import Machine
 from hardware.inventory.services import probe
 from hardware.ssh.pool import Pool
+from jobs.engine.runner import Runner
 from jobs.logs.reading import whole
 from jobs.models import Job
-from jobs.runner import Runner
 
 T = TypeVar("T")
 

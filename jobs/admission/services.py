@@ -10,7 +10,7 @@ from django.utils import timezone
 from hardware.events import announce, audit
 from jobs import registry
 from jobs.admission.models import Limit, Urgency, Window
-from jobs.dispatch import wake
+from jobs.engine.dispatch import wake
 from jobs.failures import PlanRefused
 from jobs.models import Job
 from jobs.schedules.recurrence import read_zone

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from jobs import forecast
 from jobs.admission.models import Urgency, Window
 from jobs.admission.obstacle import Obstacle
 from jobs.admission.spans import Span, Weekly, both, first_in, union, without
 from jobs.models import Job
 from jobs.options import Options
+from jobs.planning import forecast
 
 HORIZON = timedelta(days=14)
 # A waiting job names no more of them.

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from hardware.inventory.models import Machine
 from hardware.strict import Strict
-from jobs import dryrun, forecast, readiness, registry
+from jobs import readiness, registry
 from jobs.api import JobSerializer
 from jobs.approvals import rules, services
 from jobs.approvals.models import Approval, ApprovalRule
@@ -23,6 +23,7 @@ from jobs.depot.services import Depot
 from jobs.failures import PlanRefused
 from jobs.kind import Target
 from jobs.options import Options
+from jobs.planning import dryrun, forecast
 
 
 class DifferenceSerializer(serializers.Serializer[Any]):

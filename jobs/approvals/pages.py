@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from hardware.inventory.models import Machine
 from hardware.inventory.selection import labels_of, sites_of
-from jobs import forecast, registry
+from jobs import registry
 from jobs.approvals import rules, services, shown
 from jobs.approvals.api import ApprovalRuleSerializer
 from jobs.approvals.asking import person_behind
@@ -26,6 +26,7 @@ from jobs.failures import JobFailed
 from jobs.kind import Target
 from jobs.options import Options
 from jobs.pages import forms, planview, readiness
+from jobs.planning import forecast
 from jobs.secrets.services import names_in
 
 # More than these are found by the filter of the REST API.

@@ -11,14 +11,15 @@ from django.utils import timezone
 
 from hardware.events import audit
 from hardware.inventory.models import Machine
-from jobs import checkpoints, control, registry
+from jobs import control, registry
 from jobs.approvals.asking import State, person_behind, put
 from jobs.approvals.difference import Difference, differences
 from jobs.approvals.failures import NotWaiting, OtherPlan, OwnProposal, PlanChanged
 from jobs.approvals.models import Approval
-from jobs.dispatch import wake
+from jobs.engine import checkpoints
+from jobs.engine.dispatch import wake
+from jobs.engine.leases import Lease, fenced
 from jobs.failures import JobFailed, PlanRefused
-from jobs.leases import Lease, fenced
 from jobs.models import Job
 from jobs.pipelines.services import carry_on
 from jobs.plan import Plan, plan_hash

@@ -11,7 +11,7 @@ from typing import Any
 
 from hardware.events import announce
 from hardware.statements import Prepared, insert
-from jobs.leases import ONE, Lease, fenced
+from jobs.engine.leases import ONE, Lease, fenced
 from jobs.logs.pieces import Piece
 from jobs.logs.reading import stored
 from jobs.models import Job, JobStep, LogChunk

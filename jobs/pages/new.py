@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from jobs import forecast, registry, retry
+from jobs import registry, retry
 from jobs.approvals import rules
 from jobs.depot.services import Depot
 from jobs.failures import PlanRefused
@@ -23,6 +23,7 @@ from jobs.options import Options
 from jobs.pages import causes, forms, options, pasted, planview, readiness, targets
 from jobs.pipelines.registry import all_pipelines
 from jobs.pipelines.services import carry_on
+from jobs.planning import forecast
 from jobs.remedies import shown as remedies
 from jobs.remedies.services import link
 from jobs.rollout.models import Deployment

@@ -14,10 +14,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from jobs.dryrun import files_written
-from jobs.forecast import Expected, Forecast
 from jobs.pages import wording
 from jobs.pages.steps import clock
+from jobs.planning.dryrun import files_written
+from jobs.planning.forecast import Expected, Forecast
 
 # A word up to this length is kept whole at the end of a line; a longer one may break anywhere, as it must on a phone.
 WHOLE = 32

@@ -21,10 +21,10 @@ from hardware.inventory.models import Machine
 from jobs import readiness
 from jobs.control import cancel
 from jobs.depot.services import Depot
-from jobs.dispatch import wake
+from jobs.engine.dispatch import wake
+from jobs.engine.locks import release
 from jobs.failures import PlanRefused
 from jobs.kind import Kind, Target, check_names
-from jobs.locks import release
 from jobs.models import Job
 from jobs.options import Options
 from jobs.pipelines import references

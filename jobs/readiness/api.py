@@ -23,8 +23,8 @@ from hardware.strict import Strict, in_address
 from hardware.telemetry.npus import CsvRenderer
 from jobs.depot.models import Artifact
 from jobs.depot.services import Depot
-from jobs.dryrun import checks
 from jobs.history.export import harmless
+from jobs.planning.dryrun import checks
 from jobs.readiness.fleet import OUTCOMES, Aim, Fleet, Verdict, assess, members, of_package, of_release
 from jobs.rollout.models import Release
 

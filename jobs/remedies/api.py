@@ -16,8 +16,8 @@ from hardware.strict import Strict
 from hardware.telemetry.alerts.models import Alert
 from jobs import registry
 from jobs.api import JobSerializer
-from jobs.collision import look_ahead
-from jobs.dryrun import DryRunSerializer
+from jobs.planning.collision import look_ahead
+from jobs.planning.dryrun import DryRunSerializer
 from jobs.remedies.models import Remedy
 from jobs.remedies.services import plan_of, proposal, run
 

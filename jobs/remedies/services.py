@@ -11,9 +11,10 @@ from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
 from hardware.telemetry.alerts import remedies
 from hardware.telemetry.alerts.models import Alert
-from jobs import dryrun, registry
+from jobs import registry
 from jobs.failures import PlanRefused
 from jobs.models import Job
+from jobs.planning import dryrun
 from jobs.remedies.filling import fill
 from jobs.remedies.models import Remedy
 from jobs.services import launch

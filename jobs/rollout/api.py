@@ -14,10 +14,10 @@ from hardware.dryrun import has_dry_run, is_dry_run
 from hardware.inventory.facts import Facts
 from hardware.inventory.models import Machine
 from hardware.strict import Strict
-from jobs import dryrun
-from jobs.collision import look_ahead
 from jobs.depot.models import Artifact
 from jobs.models import Job, JobStep
+from jobs.planning import dryrun
+from jobs.planning.collision import look_ahead
 from jobs.rollout.models import Deployment, Release
 from jobs.rollout.services import KIND, make_release, params_of, roll_out
 from jobs.services import kind_of

@@ -44,8 +44,8 @@ def launch_here(codes: list[str]) -> None:
 
 def work() -> None:
     from hardware.ssh.pool import Pool
+    from jobs.engine.runner import Runner
     from jobs.models import Job
-    from jobs.runner import Runner
 
     ids = list(Job.objects.order_by("pk").values_list("pk", flat=True))
 

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 from django.conf import settings
 
 from hardware.ssh.pool import Pool
+from jobs.engine.runner import Runner
 from jobs.models import Job
-from jobs.runner import Runner
 from tests.faults import worker
 
 SETTINGS = "tests.faults.same_database"

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from hardware.inventory.models import Machine
 from jobs import registry
+from jobs.engine.reconciler import reconcile
 from jobs.models import Job, JobStep
-from jobs.reconciler import reconcile
 from jobs.services import launch
 from jobs.states import JobState
 from tests.faults import kinds, watch

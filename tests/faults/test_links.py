@@ -16,8 +16,8 @@ from hardware.ssh.command import execute
 from hardware.ssh.pool import Pool
 from jobs.control import cancel
 from jobs.depot.services import ingest
+from jobs.engine.runner import Runner
 from jobs.models import Job
-from jobs.runner import Runner
 from jobs.services import launch
 from jobs.states import JobState, StepState
 from tests.faults import kinds, watch
@@ -181,7 +181,7 @@ def test_a_start_whose_answer_was_swallowed_is_found_again(
 def test_a_step_that_is_to_begin_while_the_link_is_cut_waits_for_it(
     machine: Machine, slow_shell: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("jobs.actions.FIRST_CONTACT_SECONDS", 0.2)
+    monkeypatch.setattr("jobs.actions.actions.FIRST_CONTACT_SECONDS", 0.2)
     count, then = tmp_path / "count", tmp_path / "then"
     params = {"command": watch.counting(count, 1), "then": f"echo then >>{then}"}
     job = launch("command", params, [machine], actor="ada")
@@ -201,7 +201,7 @@ def test_a_step_that_is_to_begin_while_the_link_is_cut_waits_for_it(
 def test_a_job_that_is_cancelled_while_its_link_is_cut_stops_what_runs_there(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("jobs.runner.BEAT_SECONDS", 0.2)
+    monkeypatch.setattr("jobs.engine.runner.BEAT_SECONDS", 0.2)
     late = tmp_path / "late"
     job = launch("command", {"command": f"echo up; sleep 60; touch {late}"}, [machine], actor="ada")
 

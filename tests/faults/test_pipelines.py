@@ -10,11 +10,11 @@ import pytest
 from django.conf import settings
 
 from hardware.inventory.models import Machine
+from jobs.engine.reconciler import reconcile
 from jobs.models import Job
 from jobs.pipelines.models import Pipeline
 from jobs.pipelines.services import start
 from jobs.pipelines.standing import Standing
-from jobs.reconciler import reconcile
 from jobs.states import JobState, StepState
 from tests.faults import watch
 from tests.faults.processes import start_worker

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from hardware.inventory.models import Machine
-from jobs.reconciler import reconcile
+from jobs.engine.reconciler import reconcile
 from jobs.services import launch
 from tests.faults import watch
 from tests.faults.processes import start_worker

@@ -16,9 +16,9 @@ from django.utils import timezone
 
 from hardware.inventory.models import Machine
 from jobs.control import cancel
-from jobs.leases import claim
+from jobs.engine.leases import claim
+from jobs.engine.reconciler import reconcile
 from jobs.models import Job
-from jobs.reconciler import reconcile
 from jobs.services import launch
 from jobs.states import ENDED, JobState, StepState
 from tests.faults import watch

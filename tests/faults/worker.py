@@ -24,7 +24,8 @@ def main(job_id: int, kind: str, said: str | None, given: dict[str, Any]) -> Non
 
     from hardware.ssh.background import Background
     from hardware.ssh.pool import Pool
-    from jobs import registry, runner
+    from jobs import registry
+    from jobs.engine import runner
 
     given = dict(given)
     keepalive = given.pop("KEEPALIVE", 15)
@@ -59,7 +60,7 @@ def leaving(job_id: int, stop: str) -> None:
     from django.conf import settings
 
     from jobs import registry
-    from jobs.loop import leave, submit
+    from jobs.engine.loop import leave, submit
     from tests.command_kind import Command
 
     settings.LEASE_SECONDS = 600

@@ -15,8 +15,8 @@ from rest_framework.test import APIClient
 
 from hardware.inventory.models import Machine
 from jobs.control import cancel, pause, resume
+from jobs.engine.leases import claim
 from jobs.failures import PlanRefused
-from jobs.leases import claim
 from jobs.models import Job, MachineLock
 from jobs.options import Options
 from jobs.services import launch

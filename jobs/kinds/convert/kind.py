@@ -1,5 +1,5 @@
 """Convert a model: a checkpoint (safetensors) to ONNX on the console itself; ONNX or AIR to OM, or ONNX to MindIR, on a
-machine that has the toolkit. The same input, parameters and toolkit give the stored result (``jobs.stored``).
+machine that has the toolkit. The same input, parameters and toolkit give the stored result (``jobs.actions.stored``).
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jobs.actions.stored import Provenance
 from jobs.conversion.errors import ConversionRefused
 from jobs.failures import PlanRefused
 from jobs.kind import ArtifactRef
 from jobs.plan import FetchArtifact, Lane, LocalCommand, Plan, Product, RunCommand, SendArtifact, Stage, Step
-from jobs.stored import Provenance
 
 FOLDER = "/var/tmp/ascend-console/conversion"
 # Kept of a model that becomes another one: what serving and the next step need to know of it.

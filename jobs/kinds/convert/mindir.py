@@ -6,13 +6,13 @@ import re
 import shlex
 from typing import Any
 
-from jobs.cann import LOAD_IF_THERE
+from jobs.actions.stored import Provenance, from_depot
 from jobs.failures import PlanRefused
 from jobs.kind import DepotView, Target
 from jobs.kinds.convert.machine import after_check, fetch, require_format, send, steps_on, work_folder
 from jobs.kinds.convert.verdict import kept
 from jobs.plan import Plan, RunCommand, Step
-from jobs.stored import Provenance, from_depot
+from jobs.software.cann import LOAD_IF_THERE
 
 _PACKAGE = re.compile(r"(?P<root>.*/mindspore-lite-(?P<version>[^/]+?)(?:-linux-\w+)?)/tools/converter/converter/")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from jobs.cann import LOAD
+from jobs.actions.stored import Provenance, from_depot
 from jobs.conversion.aipp import Aipp, check_with
 from jobs.conversion.cann import FAMILIES, soc_version_of
 from jobs.conversion.checks import Profiles, check_axes, parse_input_shape, read_profiles
@@ -27,7 +27,7 @@ from jobs.kinds.convert.machine import (
 )
 from jobs.kinds.convert.verdict import kept
 from jobs.plan import Plan, RunCommand, Step
-from jobs.stored import Provenance, from_depot
+from jobs.software.cann import LOAD
 
 FRAMEWORKS = {"onnx": "5", "air": "1"}
 # What a text encoder without an inspection has: the console's own conversions.

@@ -8,9 +8,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from jobs.driver_user import create_user
 from jobs.kind import DepotView, Kind, Target
 from jobs.plan import Lane, Plan, ReadFacts, Stage, Step
+from jobs.software.driver_user import create_user
 
 
 class Params(serializers.Serializer[Any]):

@@ -12,12 +12,12 @@ from rest_framework import serializers
 
 from hardware.inventory.preflight import Need
 from hardware.inventory.preflight.versions import key
-from jobs import cann as places
 from jobs.depot.contents import part_of, parts
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import DepotView, Kind, Target
-from jobs.packages import FOLDER, send_step
 from jobs.plan import Lane, Plan, ReadFacts, RunCommand, Stage, Step
+from jobs.software import cann as places
+from jobs.software.packages import FOLDER, send_step
 
 GIB = 1024**3
 LOGS = "/var/log/ascend_seclog"

@@ -14,13 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from hardware.inventory.preflight import Claim, Need
-from jobs.collision import first_step
 from jobs.depot.contents import part_of, parts
-from jobs.driver_user import create_user
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import ArtifactRef, DepotView, Kind, Target
-from jobs.packages import FOLDER, send_step
 from jobs.plan import Lane, Plan, ReadFacts, Reboot, RunCommand, Stage, Step
+from jobs.planning.collision import first_step
+from jobs.software.driver_user import create_user
+from jobs.software.packages import FOLDER, send_step
 
 GIB = 1024**3
 

@@ -15,9 +15,9 @@ from jobs.depot.contents import part_of, parts
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import ArtifactRef, DepotView, Kind, Target
 from jobs.kinds.install_mindspore.wheels import closure, python_of
-from jobs.mindspore import check_command, judge_check
-from jobs.packages import FOLDER, remote_path, send_step
 from jobs.plan import Lane, Plan, ReadFacts, RunCommand, Stage, Step
+from jobs.software.mindspore import check_command, judge_check
+from jobs.software.packages import FOLDER, remote_path, send_step
 
 GIB = 1024**3
 # What CANN's own compiler, which MindSpore calls, imports; MindSpore's wheel does not ask for all of it.

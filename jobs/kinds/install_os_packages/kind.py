@@ -11,8 +11,8 @@ from rest_framework import serializers
 
 from jobs.failures import PlanRefused
 from jobs.kind import ArtifactRef, DepotView, Kind, Target
-from jobs.packages import remote_path, send_step
 from jobs.plan import Lane, Plan, ReadFacts, RunCommand, Stage, Step
+from jobs.software.packages import remote_path, send_step
 
 
 class Params(serializers.Serializer[Any]):

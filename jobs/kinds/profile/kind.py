@@ -19,11 +19,11 @@ from rest_framework import serializers
 
 from hardware.inventory.preflight import Check, Need, evaluate
 from hardware.inventory.preflight.versions import key
-from jobs.cann import LOAD
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import DepotView, Kind, Target
 from jobs.kinds.profile.summary import MARK, summary
 from jobs.plan import FetchArtifact, Lane, Plan, Product, RunCommand, Stage, Step
+from jobs.software.cann import LOAD
 
 FOLDER = "/var/tmp/ascend-console/profile"
 GIB = 1024**3

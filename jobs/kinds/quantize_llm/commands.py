@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.cann import LOAD
+from jobs.software.cann import LOAD
 
 SCRIPT = "example/Qwen3-MOE/quant_qwen_moe_w8a8.py"
 NO_FILE = 73

@@ -15,13 +15,13 @@ from django.utils.translation import gettext_lazy as _
 
 from hardware.inventory.facts import Facts
 from hardware.inventory.preflight import Claim, Need
+from jobs.actions.stored import Provenance, from_depot
 from jobs.depot.contents import parts
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kind import ArtifactRef, DepotView, Kind, Target
 from jobs.kinds.quantize_llm import commands, form
 from jobs.kinds.quantize_llm.commands import Places
 from jobs.plan import FetchArtifact, Lane, Plan, Product, RunCommand, SendArtifact, Stage, Step
-from jobs.stored import Provenance, from_depot
 
 FOLDER = "/var/tmp/ascend-console/quantization"
 GIB = 1024**3

@@ -14,11 +14,11 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from hardware.inventory.preflight import Claim, Need
-from jobs.collision import first_step
 from jobs.depot.contents import image_of, parts
 from jobs.failures import PlanRefused
 from jobs.kind import DepotView, Kind, Target
 from jobs.plan import Lane, Plan, RunCommand, SendArtifact, Stage, Step
+from jobs.planning.collision import first_step
 from jobs.rollout import container
 from jobs.rollout.container import DOCKER, again
 from jobs.rollout.models import Deployment, Release

@@ -15,10 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from hardware.inventory.preflight import Claim, Need
-from jobs.collision import first_step
 from jobs.failures import PlanRefused
 from jobs.kind import DepotView, Kind, Target
 from jobs.plan import Lane, Plan, RunCommand, Stage, Step, Watch
+from jobs.planning.collision import first_step
 from jobs.rollout import container
 from jobs.rollout.models import Deployment
 from jobs.rollout.services import set_overrides

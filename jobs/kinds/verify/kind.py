@@ -9,11 +9,11 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from hardware.inventory.preflight import interpreter
-from jobs.expectations import ANY
+from jobs.actions.expectations import ANY
 from jobs.failures import PlanRefused
 from jobs.kind import DepotView, Kind, Target
-from jobs.mindspore import check_command, judge_check
 from jobs.plan import Lane, Plan, ReadFacts, RunCommand, Stage, Step
+from jobs.software.mindspore import check_command, judge_check
 
 
 class Params(serializers.Serializer[Any]):

@@ -24,8 +24,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from hardware.inventory.models import Credential, Machine
-from jobs import checkpoints
-from jobs.leases import Lease, claim
+from jobs.engine import checkpoints
+from jobs.engine.leases import Lease, claim
 from jobs.logs.logbook import append
 from jobs.models import Job, JobStep
 from jobs.services import launch

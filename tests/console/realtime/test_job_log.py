@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 from websockets.exceptions import InvalidStatus
 
-from jobs import checkpoints
+from jobs.engine import checkpoints
 from jobs.logs import packing, retention
 from jobs.models import Job, LogBlock, LogChunk, LogLimit
 from jobs.states import JobState, StepState

@@ -16,7 +16,7 @@ from console.realtime.feeds import FleetFeed, JobFeed
 from console.realtime.messages import Wakeup
 from hardware.events import announce
 from hardware.inventory.models import Machine
-from jobs import checkpoints
+from jobs.engine import checkpoints
 from jobs.models import JobStep
 from jobs.states import JobState
 from tests.console.realtime.conftest import Web, Written, close_code, start_web

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from hardware.inventory.facts import Container, Facts, NpuPort, held
 from hardware.inventory.preflight import Claim, Need, evaluate
-from jobs.cann import LOAD
+from jobs.software.cann import LOAD
 from tests.driven import NAME, Driven
 from tests.worker import read_facts
 

@@ -6,8 +6,8 @@ from hardware.inventory.models import Machine
 from hardware.inventory.services import probe
 from hardware.ssh.pool import Pool
 from hardware.telemetry.samples import history
+from jobs.engine.runner import Runner
 from jobs.models import Job
-from jobs.runner import Runner
 from jobs.services import launch
 from jobs.states import JobState
 from tests.hardware.telemetry.conftest import collecting, newest, state_of, until

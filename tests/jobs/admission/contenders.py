@@ -16,7 +16,7 @@ def main(rounds: int) -> None:
 
     from hardware.inventory.models import Credential, Machine
     from jobs.control import cancel
-    from jobs.leases import claim
+    from jobs.engine.leases import claim
     from jobs.models import Job, MachineLock
     from jobs.services import launch
     from tests import command_kind

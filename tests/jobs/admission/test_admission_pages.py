@@ -13,7 +13,7 @@ from rest_framework.authtoken.models import Token
 
 from hardware.inventory.models import Machine
 from jobs.admission.models import Limit, Urgency, Window
-from jobs.leases import claim
+from jobs.engine.leases import claim
 from jobs.models import Job
 from jobs.services import launch
 from tests.console.pages import Page, sign_in

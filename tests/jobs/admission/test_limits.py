@@ -14,8 +14,8 @@ from jobs.admission import limits
 from jobs.admission.limits import to_wake
 from jobs.admission.models import Limit
 from jobs.admission.services import remove_limit, save_limit
+from jobs.engine.leases import claim
 from jobs.failures import PlanRefused
-from jobs.leases import claim
 from jobs.models import Job, MachineLock
 from jobs.options import Options
 from jobs.services import launch

@@ -13,11 +13,11 @@ from hardware.database import on_db
 from hardware.inventory.models import Machine
 from hardware.ssh.pool import Pool
 from jobs.control import cancel
-from jobs.leases import claim
+from jobs.engine.leases import claim
+from jobs.engine.reconciler import reconcile
+from jobs.engine.runner import Runner
 from jobs.models import Job, JobTransition, MachineLock
 from jobs.options import Options
-from jobs.reconciler import reconcile
-from jobs.runner import Runner
 from jobs.services import launch
 from jobs.states import ENDED, JobState
 from tests.machines import make_machine

@@ -20,8 +20,8 @@ from jobs import registry
 from jobs.admission.limits import at_once
 from jobs.admission.models import Limit, Window
 from jobs.admission.services import remove_window, save_limit, save_window
-from jobs.checkpoints import end
-from jobs.leases import Lease, claim
+from jobs.engine.checkpoints import end
+from jobs.engine.leases import Lease, claim
 from jobs.models import Job, MachineLock
 from jobs.options import Options
 from jobs.services import launch
@@ -77,7 +77,7 @@ def test_whatever_is_asked_for_everything_ends_and_no_limit_is_exceeded(
 ):
     dice = random.Random(seed)
     woken: list[int] = []
-    monkeypatch.setattr("jobs.locks.wake", lambda job_id, queue: woken.append(job_id))
+    monkeypatch.setattr("jobs.engine.locks.wake", lambda job_id, queue: woken.append(job_id))
     monkeypatch.setattr("jobs.services.wake", lambda job_id, queue: woken.append(job_id))
     choices = [
         {"kind": "command", "jobs": dice.randint(1, 3)},

@@ -15,8 +15,8 @@ from jobs.admission.models import Window
 from jobs.admission.services import mark_urgent, remove_window, save_window
 from jobs.admission.spans import Weekly, both, union, without
 from jobs.admission.windows import HORIZON, Opening, opening
+from jobs.engine.leases import claim
 from jobs.failures import PlanRefused
-from jobs.leases import claim
 from jobs.models import Job
 from jobs.options import Options
 from jobs.services import launch

@@ -18,8 +18,8 @@ from jobs.approvals import rules
 from jobs.approvals.failures import NotWaiting, OtherPlan, OwnProposal, PlanChanged
 from jobs.approvals.models import Approval
 from jobs.approvals.services import approve, ask_again, reject
+from jobs.engine.leases import claim
 from jobs.failures import PlanRefused
-from jobs.leases import claim
 from jobs.models import Job, JobTransition
 from jobs.options import Options
 from jobs.schedules.models import Schedule

@@ -8,9 +8,9 @@ import pytest
 
 from hardware.inventory.facts import read
 from jobs import registry
+from jobs.engine.leases import claim
 from jobs.failures import JobFailed, PlanRefused
 from jobs.kinds.profile.summary import summary
-from jobs.leases import claim
 from jobs.pages.figures import of_result
 from jobs.plan import RunCommand, Step
 from jobs.services import launch, plan

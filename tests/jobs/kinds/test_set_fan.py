@@ -17,7 +17,7 @@ from hardware.inventory.models import Credential, Machine
 from hardware.simulator.bmc import cooling
 from hardware.simulator.faults import registry
 from hardware.simulator.spec import Home
-from jobs import fans
+from jobs.actions import fans
 from jobs.control import cancel
 from jobs.failures import PlanRefused
 from jobs.models import Job, JobStep

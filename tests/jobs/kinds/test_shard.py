@@ -15,13 +15,13 @@ from safetensors.numpy import save
 
 from hardware.inventory.facts import Facts, NpuPort
 from jobs import registry
+from jobs.actions.local import execute_locally, report_of, work_folder
+from jobs.actions.products import keep
 from jobs.depot.models import Artifact
 from jobs.depot.services import ingest
 from jobs.failures import PlanRefused
-from jobs.local import execute_locally, report_of, work_folder
 from jobs.pages.figures import of_result
 from jobs.plan import LocalCommand, Step
-from jobs.products import keep
 from jobs.services import plan
 from tests.jobs.examples import facts
 from tests.jobs.kinds.test_install_kinds import with_facts

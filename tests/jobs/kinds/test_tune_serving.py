@@ -10,9 +10,9 @@ from hardware.inventory.models import Machine
 from hardware.telemetry.rollups import packing
 from hardware.telemetry.rollups.models import Minute
 from hardware.telemetry.samples import Sample
+from jobs.actions.measured import measured
 from jobs.failures import PlanRefused
 from jobs.kinds.tune_serving.kind import changed
-from jobs.measured import measured
 from jobs.rollout.models import Deployment
 from jobs.services import plan
 from tests.jobs.examples import facts, serving

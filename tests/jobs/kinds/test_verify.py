@@ -8,7 +8,7 @@ import pytest
 
 from hardware.inventory.facts import Facts, MindSpore, read
 from jobs import registry
-from jobs.expectations import ANY, hold
+from jobs.actions.expectations import ANY, hold
 from jobs.failures import JobFailed, PlanRefused
 from jobs.services import plan
 from tests.jobs.kinds.test_install_kinds import with_facts

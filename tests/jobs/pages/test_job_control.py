@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from jobs.leases import claim
+from jobs.engine.leases import claim
 from jobs.models import Job
 from jobs.options import Options
 from jobs.pages import waits

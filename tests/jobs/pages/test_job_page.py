@@ -6,7 +6,7 @@ import httpx
 import pytest
 from django.contrib.auth.models import User
 
-from jobs.leases import claim
+from jobs.engine.leases import claim
 from jobs.models import Job
 from jobs.pages import views as pages
 from jobs.services import launch

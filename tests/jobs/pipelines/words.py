@@ -8,14 +8,14 @@ from typing import Any
 from rest_framework import serializers
 
 from jobs import registry as kinds
+from jobs.engine.reconciler import reconcile
+from jobs.engine.runner import Runner
 from jobs.kind import DepotView, Kind, Target
 from jobs.models import Job
 from jobs.pipelines import registry
 from jobs.pipelines.definition import Definition, Stage, made
 from jobs.plan import Lane, Plan, RunCommand, Step
 from jobs.plan import Stage as PlanStage
-from jobs.reconciler import reconcile
-from jobs.runner import Runner
 from tests.worker import with_pool
 
 

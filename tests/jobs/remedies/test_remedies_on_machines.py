@@ -28,12 +28,12 @@ from hardware.telemetry.alerts import builtin, evaluate
 from hardware.telemetry.alerts.models import Alert, Rule
 from hardware.telemetry.collector import Collector
 from hardware.telemetry.rollups.recorder import Rollups
+from jobs.engine.runner import Runner
 from jobs.models import Job
 from jobs.remedies import shown
 from jobs.rollout.models import Deployment
 from jobs.rollout.services import make_release, roll_out
 from jobs.rollout.vitals import ServingVitals
-from jobs.runner import Runner
 from jobs.services import launch
 from jobs.states import JobState
 from tests.fleet import Fleet

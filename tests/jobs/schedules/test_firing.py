@@ -17,8 +17,8 @@ from hardware.inventory.models import Machine
 from jobs.approvals import rules
 from jobs.approvals.failures import OwnProposal
 from jobs.approvals.services import approve
+from jobs.engine.leases import claim
 from jobs.failures import PlanRefused
-from jobs.leases import claim
 from jobs.models import Job
 from jobs.schedules import firing
 from jobs.schedules.models import Fire, Schedule

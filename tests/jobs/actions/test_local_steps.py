@@ -142,7 +142,7 @@ shutil.copyfile("in.txt", "out.txt"); open("out.txt", "a").write("!")
 print("{{}}")
 """
     job = launch("local", {"code": code, "input": given.pk}, [], actor="ada")
-    worker = start_worker(job, "tests.jobs.test_local_steps:Local")
+    worker = start_worker(job, "tests.jobs.actions.test_local_steps:Local")
     while not pids.exists() or not log_of(job):
         time.sleep(0.05)
     worker.kill()

@@ -12,9 +12,9 @@ from functools import lru_cache
 from uuid import uuid4
 
 from hardware.ssh.background import Background
-from jobs.leases import give_up_leases
+from jobs.engine.leases import give_up_leases
+from jobs.engine.runner import Runner
 from jobs.logs import packing
-from jobs.runner import Runner
 
 log = logging.getLogger(__name__)
 _making = threading.Lock()

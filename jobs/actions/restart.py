@@ -11,15 +11,15 @@ from hardware.ssh.command import execute
 from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import SSHFailure
 from hardware.writing import write
-from jobs import steptime
-from jobs.checkpoints import move
+from jobs.engine import steptime
+from jobs.engine.checkpoints import move
 from jobs.failures import CancelRequested, JobFailed
 from jobs.models import JobStep
 from jobs.plan import Reboot
 from jobs.states import StepState
 
 if TYPE_CHECKING:
-    from jobs.actions import Actions
+    from jobs.actions.actions import Actions
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 ASK_AGAIN_SECONDS = 60

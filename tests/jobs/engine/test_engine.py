@@ -11,11 +11,11 @@ from django.db import connection
 
 from console.audit.models import AuditEvent
 from hardware.inventory.models import Credential
-from jobs import runner
-from jobs.checkpoints import end
 from jobs.control import cancel
+from jobs.engine import runner
+from jobs.engine.checkpoints import end
+from jobs.engine.leases import claim, give_up_leases, renew
 from jobs.failures import LeaseLost, PlanRefused
-from jobs.leases import claim, give_up_leases, renew
 from jobs.logs.logbook import append
 from jobs.logs.reading import read
 from jobs.models import Job, MachineLock
@@ -186,7 +186,7 @@ def test_a_beat_that_comes_as_a_job_ends_does_not_make_it_somebody_elses(machine
         await asyncio.sleep(0.1 if call is end else 0)
         return result
 
-    monkeypatch.setattr("jobs.runner.BEAT_SECONDS", 0.01)
-    monkeypatch.setattr("jobs.runner.write", told_late)
+    monkeypatch.setattr("jobs.engine.runner.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("jobs.engine.runner.write", told_late)
     job = launch("command", {"command": "true"}, [machine], actor="ada")
     assert took(job) and job.state == JobState.SUCCEEDED

@@ -29,8 +29,8 @@ from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import SSHFailure
 from hardware.telemetry.samples import fresh, latest
 from hardware.writing import write
-from jobs import steptime
-from jobs.checkpoints import move, note_progress
+from jobs.engine import steptime
+from jobs.engine.checkpoints import move, note_progress
 from jobs.failures import CancelRequested, JobFailed, LeaseLost
 from jobs.logs import logbook, reading
 from jobs.models import JobStep
@@ -38,7 +38,7 @@ from jobs.plan import HoldFans
 from jobs.states import StepState
 
 if TYPE_CHECKING:
-    from jobs.actions import Actions
+    from jobs.actions.actions import Actions
 
 EVERY_SECONDS = 5.0
 # So many readings in a row have to be cool: one alone may be a sensor's mood.

@@ -22,8 +22,8 @@ from django.utils import timezone
 from hardware.statements import Prepared
 from jobs.admission.obstacle import Obstacle
 from jobs.admission.rules import obstacle
+from jobs.engine.locks import acquire
 from jobs.failures import LeaseLost
-from jobs.locks import acquire
 from jobs.models import Job
 from jobs.options import Options
 from jobs.states import HELD, UNSTARTED, JobState

@@ -39,7 +39,7 @@ class Provenance:
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def meta(self) -> dict[str, Any]:
-        """What the product's ``meta`` says of it; the depot adds the job (``jobs.products``)."""
+        """What the product's ``meta`` says of it; the depot adds the job (``jobs.actions.products``)."""
         said = {
             "inputs": self.inputs,
             "parameters": self.parameters,

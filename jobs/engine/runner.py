@@ -17,13 +17,13 @@ from hardware.ssh.pool import Pool
 from hardware.statements import Prepared
 from hardware.writing import write
 from jobs import registry
-from jobs.actions import Actions
+from jobs.actions.actions import Actions
 from jobs.approvals.models import Approval
 from jobs.approvals.services import still_holds
-from jobs.checkpoints import end, pause
-from jobs.course import Course, Wishes
+from jobs.engine.checkpoints import end, pause
+from jobs.engine.course import Course, Wishes
+from jobs.engine.leases import ONE, Lease, claim, renew
 from jobs.failures import Interrupted, JobFailed, LeaseLost
-from jobs.leases import ONE, Lease, claim, renew
 from jobs.logs.packing import NO_LOG, closing
 from jobs.models import Job, JobStep
 from jobs.options import Options

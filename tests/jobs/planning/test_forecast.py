@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from hardware.inventory.models import Machine
-from jobs import forecast
 from jobs.models import Job, JobStep
+from jobs.planning import forecast
 from jobs.services import plan
 from tests.console.pages import Page, sign_in
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from jobs.dispatch import wake
-from jobs.leases import abandoned
+from jobs.engine.dispatch import wake
+from jobs.engine.leases import abandoned
 from jobs.models import Job
 from jobs.states import ENDED, JobState
 

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from hardware.events import announce, audit
 from hardware.statements import Prepared
+from jobs.engine.leases import Lease, fenced, lost
+from jobs.engine.locks import release
 from jobs.failures import JobFailed
-from jobs.leases import Lease, fenced, lost
-from jobs.locks import release
 from jobs.logs import packing
 from jobs.models import JobStep
 from jobs.secrets import services as secrets

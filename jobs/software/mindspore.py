@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from jobs.cann import LOAD
 from jobs.failures import JobFailed
+from jobs.software.cann import LOAD
 
 # What it prints -> what to do; the first that is found counts.
 _MENDS = (

@@ -12,11 +12,11 @@ from django.db.models import Min
 from django.utils import timezone
 
 from hardware.database import on_db, on_db_until_done
-from jobs import steptime
-from jobs.checkpoints import note_progress
+from jobs.actions.measured import measured
+from jobs.engine import steptime
+from jobs.engine.checkpoints import note_progress
+from jobs.engine.leases import Lease
 from jobs.failures import CancelRequested, LeaseLost
-from jobs.leases import Lease
-from jobs.measured import measured
 from jobs.models import JobStep
 from jobs.plan import Watch
 

@@ -3,7 +3,7 @@
 ================  ======================================================================================
 key               the machine must have
 ================  ======================================================================================
-``free``          NPUs that nobody else holds, as a ``Claim`` says (``jobs.collision``)
+``free``          NPUs that nobody else holds, as a ``Claim`` says (``jobs.planning.collision``)
 ``npus``          that many healthy chips in npu-smi's list
 ``nodes``         that many ``/dev/davinciN``, and ``/dev/davinci_manager``
 ``pair``          driver and firmware, the firmware within the driver's range

@@ -11,12 +11,13 @@ from rest_framework import serializers
 
 from hardware.inventory.models import Machine
 from hardware.inventory.preflight import Check
-from jobs import forecast, readiness, registry
+from jobs import readiness, registry
 from jobs.approvals.rules import concerning
 from jobs.depot.services import Depot
-from jobs.forecast import Forecast
 from jobs.kind import Target
 from jobs.options import Options
+from jobs.planning import forecast
+from jobs.planning.forecast import Forecast
 from jobs.services import AS_USUAL, plan
 
 

@@ -14,8 +14,8 @@ from django.utils import timezone
 from hardware.inventory.facts import Container
 from hardware.inventory.models import Machine
 from jobs.depot.services import ingest
+from jobs.engine.leases import claim
 from jobs.failures import PlanRefused
-from jobs.leases import claim
 from jobs.models import Job
 from jobs.rollout.models import Deployment, Release
 from jobs.rollout.services import make_release, roll_out

@@ -9,7 +9,7 @@ from django.db import transaction
 from hardware.statements import Prepared
 from jobs.admission.limits import to_wake
 from jobs.admission.obstacle import Obstacle
-from jobs.dispatch import wake
+from jobs.engine.dispatch import wake
 from jobs.models import Job, MachineLock
 
 # A waiting job names no more of them.

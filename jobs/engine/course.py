@@ -14,13 +14,16 @@ from hardware.database import on_db_until_done
 from hardware.ssh import runs
 from hardware.ssh.errors import SSHFailure
 from hardware.writing import write
-from jobs import steptime
-from jobs.actions import Actions
-from jobs.checkpoints import begin, move
+from jobs.actions.actions import Actions
+from jobs.actions.fans import hold_fans
+from jobs.actions.restart import restart
+from jobs.actions.stored import recall
+from jobs.actions.watching import watch
+from jobs.engine import steptime
+from jobs.engine.checkpoints import begin, move
+from jobs.engine.leases import Lease
 from jobs.failures import CancelRequested, Interrupted, JobFailed
-from jobs.fans import hold_fans
 from jobs.kind import Kind
-from jobs.leases import Lease
 from jobs.models import Job, JobStep
 from jobs.options import Options
 from jobs.plan import (
@@ -37,10 +40,7 @@ from jobs.plan import (
     Step,
     Watch,
 )
-from jobs.restart import restart
 from jobs.states import DONE_STEPS, StepState
-from jobs.stored import recall
-from jobs.watching import watch
 
 T = TypeVar("T")
 

@@ -26,19 +26,19 @@ from hardware.ssh.pool import Pool
 from hardware.ssh.transfer import fetch, send
 from hardware.ssh.tunnel import http_request
 from hardware.writing import write
-from jobs import steptime
-from jobs.checkpoints import move, note_progress
+from jobs.actions.expectations import hold
+from jobs.actions.local import execute_locally, report_of, work_folder
+from jobs.actions.logins import prove
+from jobs.actions.products import keep
 from jobs.depot.models import blob_path
-from jobs.expectations import hold
+from jobs.engine import steptime
+from jobs.engine.checkpoints import move, note_progress
+from jobs.engine.leases import Lease
 from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
 from jobs.kind import Kind
-from jobs.leases import Lease
-from jobs.local import execute_locally, report_of, work_folder
-from jobs.logins import prove
 from jobs.logs import logbook, reading
 from jobs.models import JobStep
 from jobs.plan import FetchArtifact, LocalCommand, LogIn, Request, RunCommand, SendArtifact, Step
-from jobs.products import keep
 from jobs.secrets.mask import Mask, MaskedStream
 from jobs.secrets.services import pick
 from jobs.states import StepState
