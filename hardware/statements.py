@@ -12,7 +12,21 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Field, Model, QuerySet
+from django.db.backends.sqlite3.base import FORMAT_QMARK_REGEX
+from django.db.models import (
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    Field,
+    IntegerField,
+    Model,
+    PositiveBigIntegerField,
+    PositiveIntegerField,
+    PositiveSmallIntegerField,
+    QuerySet,
+    SmallIntegerField,
+    TextField,
+)
 from django.db.models.expressions import RawSQL
 from django.db.models.sql import DeleteQuery, Query, UpdateQuery
 
@@ -22,6 +36,11 @@ M = TypeVar("M", bound=Model)
 # into a column of 32 bits would make the ORM say that nothing is found.
 _NUMBER = 2_147_480_000
 _TEXT = "\x01prepared-"
+# What a field passes on unchanged.
+_AS_IT_IS: dict[type, type] = {
+    CharField: str, TextField: str, BooleanField: bool, IntegerField: int, BigIntegerField: int,
+    PositiveIntegerField: int, PositiveSmallIntegerField: int, SmallIntegerField: int, PositiveBigIntegerField: int,
+}  # fmt: skip
 
 
 class Prepared(Generic[M]):
@@ -47,9 +66,7 @@ class Prepared(Generic[M]):
 
     def rows(self, *values: Any) -> list[tuple[Any, ...]]:
         """What the database gives, unconverted: for ids, numbers and text."""
-        with _database().cursor() as cursor:
-            self._execute(cursor, "select", lambda query: query, values)
-            return list(cursor.fetchall())
+        return list(self._execute("select", lambda query: query, values).fetchall())
 
     def objects(self, *values: Any) -> list[M]:
         """The objects of a query that asks for all fields and nothing else."""
@@ -75,27 +92,22 @@ class Prepared(Generic[M]):
 
         database = _database()
         written = {_TEXT + name: _ready(self.model, name, value, database) for name, value in to.items()}
-        with database.cursor() as cursor:
-            self._execute(cursor, ("update", *to), updating, values, written)
-            return int(cursor.rowcount)
+        return int(self._execute(("update", *to), updating, values, written).rowcount)
 
     def delete(self, *values: Any) -> int:
         """The number of rows deleted, without looking for what hangs on them."""
-        with _database().cursor() as cursor:
-            self._execute(cursor, "delete", lambda query: query.chain(DeleteQuery), values)
-            return int(cursor.rowcount)
+        return int(self._execute("delete", lambda query: query.chain(DeleteQuery), values).rowcount)
 
     def _execute(
         self,
-        cursor: Any,
         verb: Any,
         shape: Callable[[Query], Query],
         values: tuple[Any, ...],
         written: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> Any:
         filled: dict[Any, Any] = dict(zip(self._marks, values, strict=True))
         filled.update(written or {})
-        database = cursor.db
+        database = _database()
         key = (database.vendor, verb)
         if key not in self._made:
             query = shape(self._narrow(self.model._default_manager.all(), *self._marks).query)
@@ -104,7 +116,7 @@ class Prepared(Generic[M]):
             assert not missing, f"{missing} can't be filled in later"
             self._made[key] = sql, list(given)
         sql, given = self._made[key]
-        cursor.execute(sql, [filled.get(one, one) if isinstance(one, int | str) else one for one in given])
+        return _executed(database, sql, [filled.get(one, one) if isinstance(one, int | str) else one for one in given])
 
 
 def insert(model: type[Model], **values: Any) -> int:
@@ -115,13 +127,12 @@ def insert(model: type[Model], **values: Any) -> int:
     database = _database()
     sql, fields = _insertion(model, database.vendor)
     row = [
-        field.get_db_prep_save(values[field.attname] if field.attname in values else field.get_default(), database)
+        _written(field, values[field.attname] if field.attname in values else field.get_default(), database)
         for field in fields
     ]
-    with database.cursor() as cursor:
-        cursor.execute(sql, row)
-        # SQLite's driver knows it; of the others it has to be asked.
-        return int(cursor.lastrowid if database.vendor == "sqlite" else cursor.fetchone()[0])
+    cursor = _executed(database, sql, row)
+    # SQLite's driver knows it; of the others it has to be asked.
+    return int(cursor.lastrowid if database.vendor == "sqlite" else cursor.fetchone()[0])
 
 
 def store(row: Model) -> None:
@@ -136,8 +147,37 @@ def _database() -> Any:
     return connections[DEFAULT_DB_ALIAS]
 
 
+def _executed(database: Any, sql: str, values: list[Any]) -> Any:
+    """The cursor after the statement.
+
+    Django's cursors cost five times what SQLite does: its driver is asked directly, with Django's checks and errors,
+    but where somebody looks at each statement.
+    """
+    if database.vendor != "sqlite" or database.execute_wrappers or database.queries_logged:
+        cursor = database.cursor()
+        cursor.execute(sql, values)
+        return cursor
+    database.ensure_connection()
+    database.validate_no_broken_transaction()
+    with database.wrap_database_errors:
+        return database.connection.execute(_for_driver(sql), values)
+
+
+@lru_cache(maxsize=512)
+def _for_driver(sql: str) -> str:
+    """With the marks that SQLite's driver knows, as Django's cursor puts them."""
+    return FORMAT_QMARK_REGEX.sub("?", sql).replace("%%", "%")
+
+
 def _ready(model: type[Model], name: str, value: Any, database: Any) -> Any:
     field: Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]
+    return _written(field, value, database)
+
+
+def _written(field: Field[Any, Any], value: Any, database: Any) -> Any:
+    """As the field has it written; to text, numbers and yes or no it does nothing."""
+    if value is None or type(value) is _AS_IT_IS.get(type(field)):
+        return value
     return field.get_db_prep_save(value, database)
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
+from django.db.transaction import TransactionManagementError
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from hardware.statements import Prepared, insert, store
@@ -92,3 +95,28 @@ def test_a_parameter_that_the_query_does_not_pass_on_is_refused():
     lost = Prepared(Job, lambda jobs, job_id: jobs.filter(pk__in=[]) | jobs.filter(pk=1), int)
     with pytest.raises(AssertionError, match="can't be filled in"):
         lost.rows(7)
+
+
+def test_what_the_database_refuses_is_djangos_error_and_a_transaction_that_is_broken_is_not_written_to():
+    job = make(once="k")
+    with pytest.raises(IntegrityError):
+        store(Job(kind="any", plan={}, plan_hash="", queue="machines", once="k"))
+    with pytest.raises(TransactionManagementError), transaction.atomic():
+        transaction.set_rollback(True)
+        OWN.update(job.pk, "a", failure={})
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def test_who_looks_at_every_statement_sees_these_too():
+    job = make()
+    with CaptureQueriesContext(connection) as seen:
+        ONE.objects(job.pk)
+        insert(JobTransition, job_id=job.pk, to_state=JobState.QUEUED, actor="100 %s")
+    assert [query["sql"].split()[0] for query in seen] == ["SELECT", "INSERT"]
+
+
+def test_signs_that_drivers_read_are_text_in_a_value():
+    insert(JobTransition, job_id=make().pk, to_state=JobState.QUEUED, actor="100 %s ? %% :a", reason={"%s": "?"})
+    row = JobTransition.objects.get(actor="100 %s ? %% :a")
+    assert row.reason == {"%s": "?"}
