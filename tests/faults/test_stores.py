@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
@@ -21,22 +22,28 @@ from tests.worker import took
 def test_a_database_that_is_locked_for_longer_than_anyone_waits_costs_time_and_nothing_else(
     machine: Machine, tmp_path: Path
 ):
-    count, told = tmp_path / "count", tmp_path / "told"
-    job = launch("command", {"command": watch.counting(count)}, [machine], actor="ada")
+    count, told, gate = tmp_path / "count", tmp_path / "told", tmp_path / "gate"
+    job = launch("command", {"command": watch.counting(count, gate=gate)}, [machine], actor="ada")
     worker = start_worker(job, said=told, BUSY_SECONDS=0.2, LEASE_SECONDS=60)
-    moments = [
-        lambda: watch.first(job).boot_id,
-        lambda: watch.lines(job) >= 10,
-        lambda: (watch.folder(job) / "exit").exists(),
-    ]
 
     def waits() -> int:
         return told.read_bytes().count(b"the database is away")
 
-    for moment in moments:
+    def ends() -> None:
+        """The command, and the worker has not written it down."""
+        gate.touch()
+        watch.until((watch.folder(job) / "exit").exists)
+
+    moments: list[tuple[Callable[[], object], Callable[[], None]]] = [
+        (lambda: watch.first(job).boot_id, lambda: None),
+        (lambda: watch.lines(job) >= 10, lambda: None),
+        (lambda: True, ends),
+    ]
+    for moment, meanwhile in moments:
         watch.until(moment)
-        before = waits()
         with watch.database_locked():
+            before = waits()
+            meanwhile()
             watch.until(lambda before=before: waits() > before)
     assert worker.wait(watch.SECONDS) == 0
     watch.assert_whole(job, count, watch.written(), attempt=1)
