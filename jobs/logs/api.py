@@ -19,6 +19,8 @@ from jobs.models import Job, JobStep
 
 # So many of a job's machines are named in a refusal.
 MOST_NAMED = 20
+# No log is as long, and the socket takes no larger position either; beyond it lie numbers that no database knows.
+FARTHEST = 10**18 - 1
 
 
 class LogRemoved(APIException):
@@ -47,7 +49,7 @@ class LogSerializer(serializers.Serializer[Any]):
 class AfterSerializer(Strict):
     """Where in the log to begin, in bytes."""
 
-    after = serializers.IntegerField(required=False, default=0, min_value=0)
+    after = serializers.IntegerField(required=False, default=0, min_value=0, max_value=FARTHEST)
 
 
 class SearchSerializer(Strict):
@@ -55,7 +57,7 @@ class SearchSerializer(Strict):
 
     q = serializers.RegexField(r"\A[^\r\n]+\Z", max_length=search.LONGEST_QUERY, trim_whitespace=False)
     machine = serializers.CharField(required=False, default="")
-    after = serializers.IntegerField(required=False, default=0, min_value=0)
+    after = serializers.IntegerField(required=False, default=0, min_value=0, max_value=FARTHEST)
     most = serializers.IntegerField(required=False, default=100, min_value=1, max_value=search.MOST_HITS)
 
 
@@ -156,6 +158,8 @@ class LogActions(viewsets.GenericViewSet[Job]):
         given, job = asked.validated_data, self._kept()
         _check_machine(job, given["machine"])
         found = search.search(job, given["q"], machine=given["machine"], after=given["after"], most=given["most"])
+        # Removed meanwhile, it was not searched to its end.
+        self._kept()
         said = {"hits": found.hits, "next": found.next, "whole": found.whole, "length": job.log_length}
         return Response(FoundSerializer(said).data)
 
@@ -165,6 +169,8 @@ class LogActions(viewsets.GenericViewSet[Job]):
         """Read all that is stored and compare it with the hashes in the records of the job and its steps."""
         job = self._kept()
         everything, steps = check(job)
+        # Removed meanwhile, it is neither intact nor damaged.
+        self._kept()
         return Response(LogCheckSerializer({"whole": everything, "steps": steps}).data)
 
     def _kept(self) -> Job:

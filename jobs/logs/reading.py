@@ -19,7 +19,7 @@ from django.db.models import Min, QuerySet
 from hardware.statements import Prepared
 from jobs.logs.pieces import Piece, inflated, window_of
 from jobs.logs.plain import readable
-from jobs.models import JobStep, LogBlock, LogChunk
+from jobs.models import Job, JobStep, LogBlock, LogChunk
 
 # One call reads no more, whoever asks: bytes, and pieces.
 READ_BYTES = 1 << 20
@@ -41,6 +41,18 @@ _LAST = [
 ]
 _HEAD = ("position", "size")
 _ROW = ("source", "source_offset", "position", "at", "data", "step_id", "step__key", "step__machine__name")
+
+
+class LogGone(Exception):
+    """The log was removed while it was read: what was read is not the whole of it."""
+
+
+def check_kept(job_id: int) -> None:
+    """Raise ``LogGone`` for a log that was removed. To be asked when it was read: it is said before the first byte
+    goes.
+    """
+    if Job.objects.filter(pk=job_id, log_removed_at__isnull=False).exists():
+        raise LogGone(f"The log of job {job_id} was removed while it was read.")
 
 
 def read(
@@ -142,7 +154,8 @@ def _next_of(source: str, offset: int) -> list[Piece]:
         if total >= READ_BYTES:
             break
     here = rows(chunks.filter(source_offset__lte=last))
-    block = LogBlock.objects.filter(source=source, source_offset__gte=offset).order_by("source_offset")
+    # The one that ``offset`` is in: chunks that were read up to there may have gone into a block that began earlier.
+    block = LogBlock.objects.filter(source=source, source_offset__lte=offset).order_by("-source_offset")
     found = chain(here, *map(inflated, rows(block[:1])))
     return sorted(found, key=attrgetter("offset"))
 

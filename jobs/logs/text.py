@@ -1,6 +1,7 @@
 """The log of a job as a file: one machine's bytes as they came, all machines' lines, or a zip with a file for each.
 
-Each is made while it is sent, in memory that does not grow with the log.
+Each is made while it is sent, in memory that does not grow with the log. One whose log is removed meanwhile breaks off
+with ``LogGone``: the link is cut, and nobody takes what arrived for the whole.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from time import localtime
 from asgiref.sync import sync_to_async
 
 from jobs.logs.pieces import Piece
-from jobs.logs.reading import CONSOLE, Source, of_source, sources, whole
+from jobs.logs.reading import CONSOLE, Source, check_kept, of_source, sources, whole
 from jobs.models import Job
 
 SEND_BYTES = 1 << 18
@@ -28,7 +29,7 @@ async def stream(job_id: int, machine: str | None) -> AsyncIterator[bytes]:
     run after the other; without, whole lines of all of them, each with its machine.
     """
     parts = of_machine(job_id, machine) if machine else mixed(whole(job_id))
-    async for part in sent(parts):
+    async for part in sent(to_its_end(job_id, parts)):
         yield part
 
 
@@ -52,6 +53,12 @@ def _some(parts: Iterator[bytes]) -> bytes:
         if len(made) >= SEND_BYTES:
             break
     return bytes(made)
+
+
+def to_its_end(job_id: int, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts. Raises ``LogGone`` after the last of them where these are not all."""
+    yield from parts
+    check_kept(job_id)
 
 
 def of_machine(job_id: int, machine: str) -> Iterator[bytes]:
@@ -130,6 +137,7 @@ def _zip(job: Job) -> Iterator[bytes]:
                         file.write(piece.data)
                         yield sink.taken()
             sums.append(f"{digest.hexdigest()}  {name}\n")
+        check_kept(job.pk)
         with made.open(_entry(job, "SHA256SUMS"), "w") as file:
             file.write("".join(sums).encode())
     yield sink.taken()

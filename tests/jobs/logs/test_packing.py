@@ -165,6 +165,22 @@ def test_a_reader_sees_neither_gap_nor_repeat_while_the_log_is_packed_by_two(wri
     check(written)
 
 
+def test_a_download_that_is_under_way_when_its_run_is_packed_is_whole(written: Written, monkeypatch):
+    monkeypatch.setattr(reading, "READ_PIECES", 70)
+    written.scatter(600)
+    written.end()
+    source, data = max(written.sources.items(), key=lambda one: len(one[1]))
+    # Each stands somewhere else in the run, none of them where a block begins.
+    readers = [reading.of_source(source) for _ in range(3)]
+    taken = [
+        b"".join(next(reader).data for _ in range(count)) for reader, count in zip(readers, (1, 70, 100), strict=True)
+    ]
+    packing.close(written.job.pk)
+    assert not LogChunk.objects.exists()
+    for begun, reader in zip(taken, readers, strict=True):
+        assert begun + b"".join(piece.data for piece in reader) == data
+
+
 def test_the_record_of_an_ended_job_has_the_logs_hash_and_length(written: Written):
     written.scatter(200)
     job = written.end()

@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
@@ -11,7 +12,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from console.audit.models import AuditEvent
-from jobs.logs import packing, retention
+from jobs.logs import packing, reading, retention, search, text
 from jobs.models import Job, LogBlock, LogChunk, LogLimit
 from tests.jobs.logs.conftest import Written
 
@@ -122,3 +123,51 @@ def test_rest_and_the_page_say_that_the_log_was_removed_when_and_why(written: Wr
     page = client.get(f"/jobs/{job.pk}/").content.decode()
     assert "The log was removed" in page and "older than logs are kept" in page and 'data-removed="1"' in page
     assert job.log_sha256 in page and 'id="get-log"' not in page and "log.zip" not in page
+
+
+DOWNLOADS = {
+    "a machine": lambda job: text.stream(job.pk, "host-1"),
+    "all lines": lambda job: text.stream(job.pk, None),
+    "zip": text.zipped,
+}
+
+
+@pytest.mark.parametrize("download", DOWNLOADS)
+def test_a_download_whose_log_is_removed_meanwhile_breaks_off_and_does_not_look_whole(
+    written: Written, monkeypatch, download
+):
+    # Several blocks a run, as of a log that is worth removing.
+    monkeypatch.setattr("jobs.logs.pieces.WINDOW", 8192)
+    monkeypatch.setattr(text, "SEND_BYTES", 1)
+    job = ended(written, days=2)
+
+    async def under_way() -> None:
+        parts = DOWNLOADS[download](job)
+        await anext(parts)
+        await sync_to_async(retention.remove)(job, LogLimit.AGE)
+        async for _ in parts:
+            pass
+
+    with pytest.raises(reading.LogGone):
+        async_to_sync(under_way)()
+
+
+@pytest.mark.parametrize("path", ["log-check/", "log-search/?q=driver"])
+def test_rest_does_not_take_what_is_left_of_a_log_for_the_whole(written: Written, monkeypatch, path: str):
+    """The removal begins when the request has looked whether the log is there, and is under way while it is read."""
+    monkeypatch.setattr("jobs.logs.pieces.WINDOW", 8192)
+    job = ended(written, days=2)
+    api = APIClient()
+    api.force_authenticate(User.objects.create_user("ada", password="a-long-test-password"))
+    whole = reading.whole
+
+    def removed_meanwhile(*args, **how):
+        pieces = whole(*args, **how)
+        yield next(pieces)
+        retention.remove(job, LogLimit.AGE)
+        yield from pieces
+
+    monkeypatch.setattr(search, "whole", removed_meanwhile)
+    monkeypatch.setattr("jobs.logs.check.whole", removed_meanwhile)
+    answer = api.get(f"/api/v1/jobs/{job.pk}/{path}")
+    assert answer.status_code == 410 and answer.json()["code"] == "log-removed", answer.content
