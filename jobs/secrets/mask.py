@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from hardware.ssh.cursor import OnChunk
+from jobs.secrets.forms import SHORTEST, forms
 
-# Shorter than this, a secret is a word like any other: masking it would blot out half of a log.
-SHORTEST = 4
 STAR = b"*"
+# So much of a log that is nothing but secrets is held back, so that no chunk begins within one.
+HELD_BYTES = 1 << 16
 
 
 class Mask:
@@ -21,7 +18,7 @@ class Mask:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         """``values`` as they were given; parts shorter than ``SHORTEST`` are not looked for."""
-        self._needles = sorted({form for value in values for form in _forms(value)})
+        self._needles = sorted({form for value in values for form in forms(value)})
 
     def __bool__(self) -> bool:
         return bool(self._needles)
@@ -41,10 +38,13 @@ class Mask:
         """How many bytes at the end of ``data`` may be the beginning of a secret."""
         longest = 0
         for needle in self._needles:
-            for size in range(min(len(needle) - 1, len(data)), longest, -1):
-                if data.endswith(needle[:size]):
-                    longest = size
+            # The first place from which all that is there is the needle's beginning.
+            at = data.find(needle[:1], max(0, len(data) - len(needle) + 1))
+            while 0 <= at < len(data) - longest:
+                if needle.startswith(data[at:]):
+                    longest = len(data) - at
                     break
+                at = data.find(needle[:1], at + 1)
         return longest
 
     def text(self, text: str) -> str:
@@ -90,6 +90,10 @@ class MaskedStream:
         covered = self._covered + bytearray(len(data))
         self._mask.cover(whole, covered)
         ready = len(whole) - self._mask.open_end(whole)
+        if 0 < ready < len(whole) and covered[ready - 1] and covered[ready]:
+            # It ends with the beginning of itself: handed on in two, a reader who comes to the second knows no first.
+            begin = covered.rfind(0, 0, ready) + 1
+            ready = begin if len(whole) - begin <= HELD_BYTES else ready
         self._held, self._covered = whole[ready:], covered[ready:]
         await self._hand_on(whole[:ready], covered[:ready])
 
@@ -119,17 +123,3 @@ def starred(data: bytes, covered: bytearray) -> bytes:
         made[at:end] = STAR * (end - at)
         at = covered.find(1, end)
     return bytes(made)
-
-
-def _forms(value: str) -> Iterable[bytes]:
-    """The value itself and as programs print it: quoted for a shell, a JSON text or a URL, in base64, line by line."""
-    for text in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
-        plain = text.encode(errors="surrogatepass")
-        if len(plain) < SHORTEST:
-            continue
-        yield plain
-        yield shlex.quote(text)[1:-1].encode(errors="surrogatepass") if "'" in text else plain
-        yield json.dumps(text)[1:-1].encode()
-        yield json.dumps(text, ensure_ascii=False)[1:-1].encode(errors="surrogatepass")
-        yield quote(plain, safe="").encode()
-        yield base64.b64encode(plain).rstrip(b"=")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from urllib.parse import quote
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -89,3 +97,104 @@ def test_data_is_masked_wherever_a_text_stands_in_it():
     said = {"a": ["x correct horse y", 7, None], "correct horse": {"b": "correct horse"}}
     stars = "*" * 13
     assert Mask(["correct horse"]).data(said) == {"a": [f"x {stars} y", 7, None], stars: {"b": stars}}
+
+
+# What a person's scripts print when something goes wrong, by the tools that print it. ``$F`` is the secret's file.
+TOOLS = {
+    "bash -x": 'bash -xc \'true "$(cat "$F")"\' 2>&1',
+    "bash -x, in an assignment": 'bash -xc \'p=$(cat "$F"); true "$p"\' 2>&1',
+    "sh -x": 'sh -xc \'true "$(cat "$F")"\' 2>&1',
+    "printf %q": 'bash -c \'printf %q "$(cat "$F")"\'',
+    "declare -p": "bash -c 'p=$(cat \"$F\"); declare -p p'",
+    "base64": 'base64 <"$F"',
+    "base64 with its line end": '{ cat "$F"; echo; } | base64',
+    "basic authorization": 'printf "admin:%s" "$(cat "$F")" | base64 -w 0',
+    "base64 in the midst of others": '{ printf "{}"; cat "$F"; printf more; } | base64 -w 0',
+    "od": 'od -An -tx1 "$F" | tr -d " \\n"',
+    "a Python list": f"{sys.executable} -c 'import os; print([open(os.environ[\"F\"]).read()])'",
+    "Python bytes": f'{sys.executable} -c \'import os; print([open(os.environ["F"], "rb").read()])\'',
+}
+SECRETS_OF_PEOPLE = ["it's$my\\pa\"ss w&rd/+1", "tok-0123456789/+abcdef", "a" * 5 + "Zq9!" * 40, "Öffne-dich 秘密 42"]
+
+
+def readable(secret: str, text: bytes) -> str:
+    """What somebody who looks for the secret reads of it in a text, in whichever way its bytes are written there."""
+    plain = secret.encode()
+    forms = {plain, plain.hex().encode(), quote(plain).encode(), json.dumps(secret)[1:-1].encode()}
+    for skip in range(3):
+        whole = base64.b64encode(b"\0" * skip + plain)
+        forms.add(whole[(0, 2, 3)[skip] : len(whole) - 4])
+    # A third of it in a row is too much.
+    flat = text.replace(b"\n", b"").replace(b"\\", b"")
+    for form in forms:
+        form = form.replace(b"\\", b"")
+        size = max(4, len(form) // 3)
+        for at in range(len(form) - size + 1):
+            if form[at : at + size] in flat:
+                return form[at : at + size].decode(errors="replace")
+    return ""
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("secret", SECRETS_OF_PEOPLE)
+def test_what_tools_make_of_a_secret_when_they_print_it_is_masked(tmp_path: Path, tool: str, secret: str):
+    if tool.startswith(("bash", "printf", "declare")) and not shutil.which("bash"):
+        pytest.skip("there is no bash")
+    file = tmp_path / "f"
+    file.write_text(secret)
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "F": str(file), "LC_ALL": "C.UTF-8"}
+    said = subprocess.run(["sh", "-c", TOOLS[tool]], env=environment, capture_output=True, check=True).stdout
+    for sizes in ([len(said)], [3, 1]):
+        masked, _ = through(said, sizes, Mask([secret]))
+        assert len(masked) == len(said) and readable(secret, masked) == "", (said, masked)
+
+
+@pytest.mark.parametrize("secret", SECRETS_OF_PEOPLE)
+def test_what_libraries_make_of_a_secret_is_masked(secret: str):
+    plain = secret.encode()
+    said = [
+        html.escape(secret), quote(secret), re.sub("%..", lambda two: two[0].lower(), quote(secret)), quote_plus(secret),
+        quote(secret, safe="!'()*"), json.dumps(secret).replace("/", "\\/"), plain.hex().upper(),
+        base64.urlsafe_b64encode(plain).decode(), base64.urlsafe_b64encode(b"user:" + plain).decode(),
+    ]  # fmt: skip
+    for text in said:
+        masked = Mask([secret]).text(f"x={text};")
+        assert masked != f"x={text};" and readable(secret, masked.encode()) == "", (text, masked)
+
+
+def test_who_goes_on_where_a_chunk_ended_sees_no_half_of_a_secret():
+    """A worker that dies leaves what it has handed on; the next one begins there and knows nothing of it."""
+    secret = "abcd-efgh-abcd"
+    data = b"say " + secret.encode() + b"\n"
+    for cut in range(1, len(data)):
+        out: list[bytes] = []
+
+        async def keep(offset: int, chunk: bytes, out: list[bytes] = out) -> None:
+            assert offset == sum(map(len, out))
+            out.append(chunk)
+
+        async def go(cut: int = cut, keep=keep, out: list[bytes] = out) -> None:
+            await MaskedStream(Mask([secret]), keep).take(0, data[:cut])
+            stored = sum(map(len, out))
+            second = MaskedStream(Mask([secret]), keep)
+            await second.take(stored, data[stored:])
+            await second.flush()
+
+        asyncio.run(go())
+        assert b"".join(out) == b"say " + b"*" * len(secret) + b"\n", cut
+
+
+def test_a_log_of_nothing_but_a_secret_is_not_held_back_without_bound():
+    secret = "abcd-abcd-"
+    masked, chunks = through(secret.encode() * 60_000, [65536], Mask([secret]))
+    assert masked == b"*" * 600_000 and max(len(chunk) for _, chunk in chunks) < 300_000
+
+
+def test_a_key_of_many_lines_does_not_slow_a_log_down():
+    key = "-----BEGIN KEY-----\n" + "".join(base64.b64encode(bytes([n]) * 48).decode() + "\n" for n in range(50))
+    data = b"step 17 of 200: unpacking, please wait\n" * 100_000
+    mask = Mask([key])
+    began = time.process_time()
+    assert through(data, [65536], mask)[0] == data
+    # 4 MB: a machine that prints 20,000 lines a second prints as much in five seconds.
+    assert time.process_time() - began < 2.5
