@@ -63,13 +63,31 @@ def prepare_text(root: str, run_id: str, command: str) -> str:
 umask 077
 d={shlex.quote(f"{root}/{run_id}")}
 mkdir -p {shlex.quote(root)} || exit {NO_SPACE_OR_RIGHT}
-mkdir "$d" 2>/dev/null || [ -d "$d" ] || exit {NO_SPACE_OR_RIGHT}
+{_wipe_left(root)}mkdir "$d" 2>/dev/null || [ -d "$d" ] || exit {NO_SPACE_OR_RIGHT}
 if [ ! -d "$d/started" ]; then
   printf %s {shlex.quote(command)} >"$d/command.$$" && mv -f "$d/command.$$" "$d/command" || exit {NO_SPACE_OR_RIGHT}
   printf %s {shlex.quote(supervise)} >"$d/supervise.$$" && mv -f "$d/supervise.$$" "$d/supervise" \\
     || exit {NO_SPACE_OR_RIGHT}
 fi
 cat {BOOT_ID}
+"""
+
+
+def _wipe_left(root: str) -> str:
+    """Secrets of runs that a restart or a killed supervisor ended while nobody could reach the machine to remove them.
+
+    A run without a boot id, or in this boot without a supervisor's pid, is only just being started.
+    """
+    return f"""\
+for s in {shlex.quote(root)}/*/secrets; do
+  r=${{s%/secrets}}
+  [ -s "$r/boot_id" ] || continue
+  if [ "$(cat "$r/boot_id")" = "$(cat {BOOT_ID})" ]; then
+    p=$(cat "$r/supervisor" 2>/dev/null)
+    [ -n "$p" ] && ! kill -0 "$p" 2>/dev/null || continue
+  fi
+  rm -rf "$s"
+done
 """
 
 
