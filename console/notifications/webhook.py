@@ -14,12 +14,14 @@ import ssl
 import time
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 from django.conf import settings
 
 from console.notifications.failures import NotDelivered
 from console.notifications.models import SECRET_PREFIX
+from jobs.secrets.mask import Mask
 
 TIMEOUT_SECONDS = 10
 SAID = 200
@@ -48,10 +50,20 @@ def send(address: str, secrets: Iterable[str], uid: str, content: dict[str, Any]
     except httpx.TimeoutException as wrong:
         raise NotDelivered(f"It did not answer within {TIMEOUT_SECONDS} s.") from wrong
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as wrong:
-        raise NotDelivered(f"It can't be reached: {wrong or type(wrong).__name__}.") from wrong
+        said = str(wrong) or type(wrong).__name__
+        raise NotDelivered(f"It can't be reached: {_tokens(address).text(said)}.") from wrong
     if not answer.is_success:
-        said = " ".join(answer.text[:SAID].split())
+        # Many a server answers with the address that it does not know.
+        said = " ".join(_tokens(address).text(answer.text)[:SAID].split())
         raise NotDelivered(f"It answered {answer.status_code}{f': {said}' if said else ''}.")
+
+
+def _tokens(address: str) -> Mask:
+    """What of an address may be a token: all that comes after the host."""
+    parts = urlsplit(address)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    given = [value for _, value in parse_qsl(parts.query)]
+    return Mask([target, parts.path, parts.query, *parts.path.split("/"), *given, parts.password or ""])
 
 
 def _trusted() -> ssl.SSLContext:

@@ -25,9 +25,10 @@ class Received:
 
 @dataclass
 class Web:
-    """Answers with ``answers`` one after another, then 204."""
+    """Answers with ``answers`` one after another, then 204; ``echoes``: with the address that was asked, as text."""
 
     answers: list[int] = field(default_factory=list)
+    echoes: bool = False
     received: list[Received] = field(default_factory=list)
     taken: list[Received] = field(default_factory=list)
 
@@ -45,8 +46,10 @@ class Web:
                 self.send_response(status)
                 if status == 302:
                     self.send_header("location", "/elsewhere")
-                self.send_header("content-length", "0")
+                said = f"The requested URL {self.path} was not found here.".encode() if web.echoes else b""
+                self.send_header("content-length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said)
 
             def log_message(self, *args: Any) -> None:
                 pass

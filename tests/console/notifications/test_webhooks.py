@@ -154,3 +154,16 @@ def test_two_workers_that_send_at_once_send_nothing_twice(web, hot):
     with ThreadPoolExecutor(4) as workers:
         assert sum(workers.map(lambda _: work(), range(4))) == 5
     assert len({got.headers["webhook-id"] for got in web.received}) == len(web.received) == 5
+
+
+def test_the_token_in_an_address_is_in_no_error_though_the_other_side_repeats_the_address(web, hot):
+    web.answers, web.echoes = [404] * (len(PAUSES) + 1), True
+    webhook(web, address=web.url.replace("/hook", "/services/T0123456/B0123456"))
+    open_alert(hot)
+    while Delivery.objects.filter(state="pending").exists():
+        deliver_due()
+        pass_time()
+    [dead] = Delivery.objects.all()
+    assert dead.error.startswith("It answered 404: The requested URL *") and "was not found here" in dead.error
+    said = f"{dead.error} {list(AuditEvent.objects.values_list('detail', flat=True))}"
+    assert not [token for token in ("hidden", "T0123456", "B0123456") if token in said], said
