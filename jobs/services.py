@@ -51,7 +51,9 @@ def _plan(
     check_names(kind, params)
     secrets.check_given(kind, params)
     checked = kind.Params(data=params)
-    if not checked.is_valid():
+    with secrets.unquoted(kind, params):
+        right = checked.is_valid()
+    if not right:
         field, problem = next(iter(checked.errors.items()))
         said = secrets.without_values(kind, params, f"{field}: {_first(problem)}")
         raise PlanRefused("params-invalid", said, f"Correct {field}.", str(field))

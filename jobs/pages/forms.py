@@ -17,6 +17,7 @@ from rest_framework import serializers
 from jobs.depot.models import Artifact
 from jobs.kind import Kind
 from jobs.pipelines.definition import Definition
+from jobs.secrets.services import unquoted, without_values
 
 PREFIX = "params."
 
@@ -119,9 +120,14 @@ def query(params: Mapping[str, Any]) -> dict[str, Any]:
 def checked(kind: Kind | Definition, params: dict[str, Any]) -> dict[str, list[str]]:
     """Every error of the parameters, by field; empty when they are right."""
     tried = kind.Params(data=params)
-    if tried.is_valid():
+    with unquoted(kind, params):
+        right = tried.is_valid()
+    if right:
         return {}
-    return {name: [str(line) for line in _flat(problem)] for name, problem in tried.errors.items()}
+    return {
+        name: [without_values(kind, params, str(line)) for line in _flat(problem)]
+        for name, problem in tried.errors.items()
+    }
 
 
 def _shape(kind: Kind | Definition, name: str, source: serializers.Field[Any, Any, Any, Any]) -> str:

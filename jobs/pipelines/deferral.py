@@ -181,8 +181,9 @@ def settle(job_id: int) -> bool:
         cancel(job, actor="console", reason=refused.to_json())
     except Exception:
         # A bug of ours must not keep it, and what comes after it, waiting for ever.
-        log.exception("job %s could not be planned", job.pk)
-        _errored(job, traceback.format_exc())
+        said = secrets.masked(job.pk, traceback.format_exc())
+        log.error("job %s could not be planned\n%s", job.pk, said)
+        _errored(job, said)
     return False
 
 
@@ -275,7 +276,7 @@ def _errored(job: Job, text: str) -> None:
     with transaction.atomic():
         ended = change(
             job.pk, JobState.ERRORED, among=UNSTARTED, actor="console", reason=said, failure=said,
-            traceback=secrets.masked(job.pk, text), ended_at=timezone.now(), waits_for=None, waits_on={}, wake_at=None,
+            traceback=text, ended_at=timezone.now(), waits_for=None, waits_on={}, wake_at=None,
         )  # fmt: skip
         if ended:
             secrets.forget(job.pk)

@@ -6,8 +6,9 @@ the file ``$CONSOLE_SECRETS/NAME`` in its run folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from rest_framework.fields import empty
 
@@ -19,6 +20,15 @@ from jobs.secrets.mask import SHORTEST, Mask
 from jobs.secrets.models import JobSecret
 
 _SECRETS = Prepared(JobSecret, lambda secrets, job_id: secrets.filter(job=job_id), int)
+
+
+class HasSecrets(Protocol):
+    """A kind, or a pipeline's definition."""
+
+    @property
+    def secrets(self) -> frozenset[str]: ...
+
+
 KEPT_FOR = "It is kept only until the job it was given for has ended."
 
 
@@ -80,9 +90,21 @@ def names_in(plan: Mapping[str, Any]) -> list[str]:
     return sorted({name for step in steps for name in step["action"].get("secrets", ())})
 
 
-def without_values(kind: Kind, params: Mapping[str, Any], text: str) -> str:
+def without_values(kind: HasSecrets, params: Mapping[str, Any], text: str) -> str:
     """A message about parameters that may quote one of them."""
     return Mask(str(params[name]) for name in kind.secrets if params.get(name)).text(text)
+
+
+@contextmanager
+def unquoted(kind: HasSecrets, params: Mapping[str, Any]) -> Iterator[None]:
+    """A fault of a kind's own whose words quote a secret is raised without it: its trace goes to the process's log."""
+    try:
+        yield
+    except Exception as wrong:
+        said = f"{type(wrong).__name__}: {wrong}"
+        if (masked := without_values(kind, params, said)) != said:
+            raise RuntimeError(masked) from None
+        raise
 
 
 def keep(job: Job, values: Mapping[str, str]) -> None:

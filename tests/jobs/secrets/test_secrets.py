@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import shutil
 import subprocess
 import threading
 import time
@@ -13,12 +16,14 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import connection
+from rest_framework import serializers
 
 from console.audit.models import AuditEvent
-from hardware.ssh.supervisor import RUNS_DIR
+from hardware.ssh.supervisor import BOOT_ID, RUNS_DIR
 from jobs.control import cancel
 from jobs.failures import PlanRefused
 from jobs.models import Job
+from jobs.pipelines.deferral import defer, settle
 from jobs.plan import Lane, Plan, RunCommand, Stage, Step
 from jobs.secrets.models import JobSecret
 from jobs.services import launch, plan
@@ -231,3 +236,79 @@ def test_an_address_with_a_secret_in_it_is_not_read(guarded, live_server):
     client = sign_in(live_server.url, User.objects.create_user("ada", is_staff=True))
     page = client.get("/jobs/new/?kind=guarded&machine=host-1&command=true&password=from-the-address")
     assert page.status_code == 200 and "plan_hash" not in page.text
+
+
+class Quoting(secret_kind.Params):
+    """What a careless kind's checks say."""
+
+    def validate_password(self, value: str) -> str:
+        if value.startswith("weak"):
+            raise serializers.ValidationError(f"{value!r} is too weak.")
+        if value.startswith("fault"):
+            raise LookupError(f"nobody thought of {value}")
+        return value
+
+
+def test_no_page_quotes_one_that_a_kind_refuses_in_its_own_words(guarded, live_server, monkeypatch):
+    monkeypatch.setattr(secret_kind.Guarded, "Params", Quoting)
+    client = sign_in(live_server.url, User.objects.create_user("ada", is_staff=True))
+    weak = 'weak-"öpen" 42'
+    page = client.post(
+        "/jobs/new/",
+        data={"kind": "guarded", "machine": "host-1", "params.command": READ, "params.password": weak, "do": "plan"},
+    )
+    assert page.status_code == 422 and "pen" not in page.text.partition("is too weak.")[0][-60:]
+    body = {"kind": "guarded", "params": {"command": READ, "password": weak}, "machines": ["host-1"]}
+    said = client.post("/api/v1/jobs/", json=body)
+    assert said.status_code == 422 and "is too weak." in said.text and "pen" not in said.json()["title"]
+
+
+def test_a_fault_of_a_kinds_own_checks_brings_none_into_a_log(guarded, live_server, monkeypatch, caplog):
+    monkeypatch.setattr(secret_kind.Guarded, "Params", Quoting)
+    client = sign_in(live_server.url, User.objects.create_user("ada", is_staff=True))
+    secret = "fault-xyzzy-42"
+    body = {"kind": "guarded", "params": {"command": READ, "password": secret}, "machines": ["host-1"]}
+    assert client.post("/api/v1/jobs/", json=body).status_code == 500
+    data = {"kind": "guarded", "machine": "host-1", "params.command": READ, "params.password": secret, "do": "plan"}
+    assert client.post("/jobs/new/", data=data).status_code == 500
+    assert "nobody thought of" in caplog.text and secret not in caplog.text
+
+
+def test_a_fault_in_planning_a_job_whose_turn_has_come_brings_none_into_a_log(guarded, monkeypatch, caplog):
+    before = work(launch("command", {"command": "true"}, [guarded], actor="ada"))
+    params = {"command": READ, "password": "fault-xyzzy-42"}
+    job = defer("guarded", params, [guarded], [before.pk], actor="ada")
+    monkeypatch.setattr(secret_kind.Guarded, "Params", Quoting)
+    with caplog.at_level(logging.DEBUG):
+        assert not settle(job.pk)
+    job.refresh_from_db()
+    assert job.state == JobState.ERRORED and "nobody thought of" in job.traceback
+    assert "could not be planned" in caplog.text and "xyzzy" not in caplog.text + job.traceback
+    assert not JobSecret.objects.exists()
+
+
+def test_what_a_machine_kept_that_restarted_out_of_reach_goes_with_the_next_run_there(guarded):
+    boot = Path(BOOT_ID).read_text()
+    # Name: what the folder says of its boot and its supervisor, and whether the secrets are to stay.
+    left = {
+        "restarted": ("another\n", str(os.getpid()), False),
+        "killed": (boot, "4194304", False),
+        "under-way": (boot, str(os.getpid()), True),
+        "being-started": ("", "", True),
+        "being-started-too": (boot, "", True),
+    }
+    folders = {name: Path(RUNS_DIR) / f"left-{os.getpid()}-{name}" for name in left}
+    try:
+        for name, (boot_id, supervisor, _) in left.items():
+            (folders[name] / "secrets").mkdir(parents=True)
+            (folders[name] / "secrets/password").write_text(PASSWORD)
+            for file, text in (("boot_id", boot_id), ("supervisor", supervisor)):
+                if text:
+                    (folders[name] / file).write_text(text)
+        assert work(begin(guarded, "true")).state == JobState.SUCCEEDED
+        assert {name: (folder / "secrets").exists() for name, folder in folders.items()} == {
+            name: stays for name, (_, _, stays) in left.items()
+        }
+    finally:
+        for folder in folders.values():
+            shutil.rmtree(folder)
