@@ -153,7 +153,8 @@ def test_what_tools_make_of_a_secret_when_they_print_it_is_masked(tmp_path: Path
 def test_what_libraries_make_of_a_secret_is_masked(secret: str):
     plain = secret.encode()
     said = [
-        html.escape(secret), quote(secret), re.sub("%..", lambda two: two[0].lower(), quote(secret)), quote_plus(secret),
+        html.escape(secret), quote(secret), quote_plus(secret),
+        re.sub("%..", lambda two: two[0].lower(), quote(secret)),
         quote(secret, safe="!'()*"), json.dumps(secret).replace("/", "\\/"), plain.hex().upper(),
         base64.urlsafe_b64encode(plain).decode(), base64.urlsafe_b64encode(b"user:" + plain).decode(),
     ]  # fmt: skip
