@@ -37,9 +37,9 @@ def crowded(job: Job) -> Obstacle | None:
     limits = [limit for limit in _LIMITS.objects() if limit.kind in ("", job.kind) and _concerns(limit, job)]
     if not limits:
         return None
-    # Who counts here counts alone. SQLite has one writer anyway.
-    list(Limit.objects.select_for_update().filter(pk__in=[limit.pk for limit in limits]).order_by("pk"))
-    for limit in limits:
+    # Who counts here counts alone, and by what the limit says then. SQLite has one writer anyway.
+    held = Limit.objects.select_for_update(no_key=True).filter(pk__in=[limit.pk for limit in limits]).order_by("pk")
+    for limit in held:
         for counted, most in (("jobs", limit.jobs), ("machines", limit.machines if job.mutates else None)):
             if most is not None:
                 found = _full(limit, counted, most, job)

@@ -94,10 +94,21 @@ def mark_urgent(job: Job, reason: str, *, actor: str) -> None:
 
 
 def look_again(reason: str) -> None:
-    """What was decided is different now: those who wait for it are looked at again. Call inside the transaction."""
-    waiting = Job.objects.filter(state=JobState.WAITING, waits_on__reason=reason)
-    waiting.update(wake_at=timezone.now())
+    """What was decided is different now: after the commit, those who wait for it are looked at again.
+
+    Not before: who claims a job holds it and then asks for the limits. Two who hold both the other way round would wait
+    for each other.
+    """
+    transaction.on_commit(partial(_look_again, reason), robust=True)
     announce("fleet", "admission", reason=reason)
+
+
+def _look_again(reason: str) -> None:
+    with transaction.atomic():
+        waiting = Job.objects.filter(state=JobState.WAITING, waits_on__reason=reason)
+        # One after the other, in the order in which everybody takes several.
+        found = list(waiting.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+        Job.objects.filter(pk__in=found).update(wake_at=timezone.now())
 
 
 def _check_window(window: Window) -> None:

@@ -141,7 +141,7 @@ def still_holds(lease: Lease, job: Job) -> bool:
 
 def _hold(job: Job) -> None:
     """The job's row first, as everything else does that changes both: two that meet wait, and do not deadlock."""
-    Job.objects.select_for_update().only("pk").get(pk=job.pk)
+    Job.objects.select_for_update(no_key=True).only("pk").get(pk=job.pk)
 
 
 def _check_person(approval: Approval, actor: str) -> None:

@@ -64,8 +64,9 @@ def _until() -> Combinable:
 
 
 ONE = Prepared(Job, lambda jobs, job_id: jobs.filter(pk=job_id), int)
-# Held until the transaction ends where the database locks rows; SQLite lets nobody else write meanwhile anyway.
-_UNHELD = Prepared(Job, lambda jobs, job_id: jobs.filter(unheld(), pk=job_id).select_for_update(), int)
+# Held until the transaction ends where the database locks rows; SQLite lets nobody else write meanwhile anyway. Not its
+# key: who waits for this job may say so meanwhile.
+_UNHELD = Prepared(Job, lambda jobs, job_id: jobs.filter(unheld(), pk=job_id).select_for_update(no_key=True), int)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Many threads that claim jobs on the same machines at the same time, in whatever database the environment names."""
+"""Many threads that claim jobs at the same time, in whatever database the environment names.
+
+``claiming ROUNDS``: on the same machines. ``limited ROUNDS``: where a limit is in their way, which a person changes again
+and again meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import django
 
 
-def main(rounds: int) -> None:
-    django.setup()
+def claiming(rounds: int) -> None:
     from django.core.management import call_command
     from django.db import connection
 
@@ -51,8 +54,47 @@ def main(rounds: int) -> None:
             assert job.state == ("running" if got else "waiting"), job.state
             Job.objects.filter(pk=job.pk).update(state="queued")
             cancel(job, actor="ada")
-    print("whole")
+
+
+def limited(rounds: int) -> None:
+    from django.core.management import call_command
+    from django.db import connection
+
+    from hardware.inventory.models import Credential, Machine
+    from jobs.admission.models import Limit
+    from jobs.admission.services import save_limit
+    from jobs.engine.leases import claim
+    from jobs.models import Job
+    from jobs.services import launch
+    from tests import command_kind
+
+    call_command("migrate", verbosity=0)
+    command_kind.register()
+    lab = Credential.objects.create(name="lab", password="x")
+    jobs = []
+    for number in range(8):
+        fields = {"host": "127.0.0.1", "credential": lab, "state": Machine.State.READY}
+        machine = Machine.objects.create(name=f"host-{number}", **fields)
+        jobs.append(launch("command", {"command": "true"}, [machine], actor="ada"))
+    limit = save_limit(Limit(kind="command", jobs=1), actor="ada")
+    assert claim(jobs[0].pk, "w") is not None
+
+    def look(job: Job) -> None:
+        for _ in range(rounds):
+            assert claim(job.pk, "w") is None
+        connection.close()
+
+    def change() -> None:
+        for _ in range(rounds):
+            save_limit(limit, actor="ada")
+        connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [*(pool.submit(look, job) for job in jobs[1:]), pool.submit(change)]:
+            done.result()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    django.setup()
+    {"claiming": claiming, "limited": limited}[sys.argv[1]](int(sys.argv[2]))
+    print("whole")
