@@ -84,7 +84,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     # Every page wants a session unless it says otherwise; REST views have their own permissions.
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "console.access.ended.SessionRequired",
     "console.preferences.LocalTime",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import views
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
-from django.http import HttpResponse
-from django.utils.translation import gettext, gettext_lazy, ngettext
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy, ngettext
 
-from console.access import throttle
+from console.access import kept, throttle
 
 
 class LoginForm(AuthenticationForm):
@@ -39,9 +43,22 @@ class LoginForm(AuthenticationForm):
 
 
 class Login(views.LoginView):
+    """With ``kept`` (a form that was sent after the session had ended) it is offered for sending after signing in."""
+
     form_class = LoginForm
     template_name = "access/login.html"
     redirect_authenticated_user = True
+
+    @method_decorator(login_not_required)
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        # Signed in meanwhile in another tab.
+        if request.user.is_authenticated and (again := _again(request)) is not None:
+            return again
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        answer = super().form_valid(form)
+        return _again(self.request) or answer
 
     def form_invalid(self, form: Any) -> HttpResponse:
         answer = super().form_invalid(form)
@@ -49,7 +66,18 @@ class Login(views.LoginView):
         return answer
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs, heading=gettext("Sign in"))
+        return super().get_context_data(**kwargs, kept=self.request.POST.get("kept", ""))
+
+
+def sign_in_again(request: HttpRequest, typed: str) -> HttpResponse:
+    """The answer to a form whose session had ended; ``typed`` is that form, as ``kept.keep`` made it."""
+    context = {"form": LoginForm(request), "kept": typed, "next": reverse("overview")}
+    return render(request, "access/login.html", context, status=403)
+
+
+def _again(request: HttpRequest) -> HttpResponse | None:
+    sent = kept.read(request.POST.get("kept", ""))
+    return render(request, "access/again.html", {"sent": sent}) if sent is not None else None
 
 
 class Logout(views.LogoutView):

@@ -38,9 +38,9 @@ def windows(request: HttpRequest) -> HttpResponse:
     errors: dict[str, list[str]] = {}
     if request.method == "POST":
         if request.POST.get("do") == "remove":
-            services.remove_window(
-                get_object_or_404(Window, pk=_number(request.POST.get("window", ""))), actor=_person(request)
-            )
+            # One that is gone already, by a second click or in another tab, is as it was to be.
+            for window in Window.objects.filter(pk=_number(request.POST.get("window", ""))):
+                services.remove_window(window, actor=_person(request))
             return HttpResponseRedirect(reverse("windows"))
         values = request.POST.dict() | {"weekdays": request.POST.getlist("weekdays")}
         errors = _refused(lambda: services.save_window(_window(request.POST), actor=_person(request)))
@@ -75,9 +75,8 @@ def limits(request: HttpRequest) -> HttpResponse:
     errors: dict[str, list[str]] = {}
     if request.method == "POST":
         if request.POST.get("do") == "remove":
-            services.remove_limit(
-                get_object_or_404(Limit, pk=_number(request.POST.get("limit", ""))), actor=_person(request)
-            )
+            for limit in Limit.objects.filter(pk=_number(request.POST.get("limit", ""))):
+                services.remove_limit(limit, actor=_person(request))
             return HttpResponseRedirect(reverse("limits"))
         values = request.POST.dict()
         errors = _refused(lambda: services.save_limit(_limit(request.POST), actor=_person(request)))

@@ -76,12 +76,17 @@ def save_rule(request: HttpRequest) -> HttpResponse:
     """A new rule, or with ``rule`` (its id) another one in its place; with ``do=delete`` it goes."""
     actor = request.user.get_username()
     number = request.POST.get("rule", "")
-    there = get_object_or_404(ApprovalRule, pk=number) if number.isascii() and number.isdigit() else None
-    if there is not None and request.POST.get("do") == "delete":
-        rules.remove(there, actor=actor)
+    known = number.isascii() and number.isdigit() and len(number) < 19
+    there = ApprovalRule.objects.filter(pk=int(number)).first() if known else None
+    if request.POST.get("do") == "delete":
+        # One that is gone already, by a second click or in another tab, is as it was to be.
+        if there is not None:
+            rules.remove(there, actor=actor)
         messages.success(request, _("The rule is gone. What waits because of it goes on waiting."))
         return redirect("approvals")
     given = {name: request.POST.get(name, "").strip() for name in ("kind", "label", "site", "note")}
+    if number and there is None:
+        return _inbox(request, given, {"kind": [_("This rule was deleted meanwhile. Add it anew if it is wanted.")]})
     asked = ApprovalRuleSerializer(there, data=given, partial=there is not None)
     if not asked.is_valid():
         return _inbox(request, given, {name: [str(line) for line in lines] for name, lines in asked.errors.items()})
@@ -106,6 +111,8 @@ def approval(request: HttpRequest, pk: int) -> HttpResponse:
             found = get_object_or_404(Approval.objects.select_related("job"), pk=pk)
     # What lapsed says so itself, with all that is different.
     context = _context(request, found) | {"refused": None if isinstance(refused, PlanChanged) else refused}
+    # What was typed is not typed again because something else has to be mended first.
+    context["comment"] = request.POST.get("comment", "")
     return render(request, "approvals/approval.html", context, status=422 if refused else 200)
 
 

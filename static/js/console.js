@@ -79,11 +79,14 @@ for (const field of document.querySelectorAll("[data-must-be]")) {
   if (button) button.disabled = field.value.trim() !== field.dataset.mustBe;
 }
 
-// What takes a while says so after 300 ms, and is not sent twice.
+// No form is sent twice, by a double click or by Enter held down; what takes a while says so after 300 ms.
 document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "1";
   const button = event.submitter;
-  if (!button?.dataset.busy || event.defaultPrevented) return;
-  if (button.getAttribute("aria-busy")) return event.preventDefault();
+  if (!button?.dataset.busy) return;
   button.setAttribute("aria-busy", "true");
   setTimeout(() => {
     button.textContent = button.dataset.busy;
@@ -92,3 +95,10 @@ document.addEventListener("submit", (event) => {
 });
 // Coming back with the browser's button must not show it busy still.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
+
+// After a refusal the focus stands at the first thing that is to be mended.
+const wrong = document.querySelector("main [aria-invalid=true], main [data-wrong]");
+if (wrong) {
+  for (let box = wrong.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+  wrong.focus();
+}

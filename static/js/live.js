@@ -72,13 +72,19 @@ export function keepFresh({ socketUrl, wants, onFrames }) {
       state = now;
       if (now === "live") line(true);
       if (now === "lost") line(false, detail.seconds);
-      if (now === "refused" && detail.code === 4401) location.reload();
+      // To sign in again; what somebody is typing is kept when they send it.
+      if (now === "refused" && detail.code === 4401 && !typedIn()) location.reload();
     },
   });
   setInterval(() => state !== "live" && refresh(), WITHOUT_SOCKET_MS);
   setInterval(refresh, SLOW_MS);
   document.addEventListener("visibilitychange", () => refresh());
   return { refresh, feed };
+}
+
+function typedIn() {
+  const fields = [...document.querySelectorAll("main form[method=post] :is(input, textarea)")];
+  return fields.some((field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked);
 }
 
 function replace(fresh) {

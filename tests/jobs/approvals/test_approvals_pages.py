@@ -60,8 +60,9 @@ def test_another_person_sees_every_command_and_approves(ada, grace, host, tmp_pa
     assert f'href="/jobs/{job.pk}/cancel/"' in own.source
     sent = ada.post(path, data={"do": "approve", "plan_hash": job.plan_hash})
     assert sent.status_code == 422 and "another person has to decide" in Page(sent).text
-    blind = grace.post(path, data={"do": "approve"})
+    blind = grace.post(path, data={"do": "approve", "comment": "seen at night"})
     assert blind.status_code == 422 and Approval.objects.get().state == "waiting"
+    assert "seen at night</textarea>" in blind.text
     done = grace.post(path, data={"do": "approve", "plan_hash": job.plan_hash, "comment": "as agreed"})
     assert (done.status_code, done.headers["location"]) == (302, path)
     decided = Page(grace.get(path))
@@ -113,8 +114,12 @@ def test_rules_are_added_changed_and_deleted_on_the_inbox(grace):
     grace.post("/approvals/rules/", data={"rule": rule.pk, "kind": "install-driver", "label": "", "site": "vault"})
     page = Page(grace.get("/approvals/"))
     assert "kind: Install driver and firmware · site: vault" in page.text
-    grace.post("/approvals/rules/", data={"rule": rule.pk, "do": "delete"})
-    assert not ApprovalRule.objects.exists()
+    for _ in range(2):  # a second click, or another tab
+        gone = grace.post("/approvals/rules/", data={"rule": rule.pk, "do": "delete"})
+        assert gone.headers["location"] == "/approvals/" and not ApprovalRule.objects.exists()
+    late = Page(grace.post("/approvals/rules/", data={"rule": rule.pk, "label": "typed", "note": "for nothing?"}))
+    assert late.status == 422 and "This rule was deleted meanwhile." in late.error("r-kind")
+    assert 'value="typed"' in late.source and 'value="for nothing?"' in late.source
 
 
 def test_a_plan_that_differs_on_many_machines_is_read_when_it_is_unfolded(grace, host, tmp_path):
