@@ -17,6 +17,7 @@ from hardware.ssh.endpoint import Endpoint
 from hardware.ssh.errors import CommandTimeout, LinkLost, MachineRebooted, RunLost, Unreachable
 from hardware.ssh.hostkeys import reason
 from hardware.ssh.pool import Pool
+from hardware.ssh.runs import inspect
 from hardware.ssh.supervisor import RUNS_DIR
 
 # A link that held for so long is a new one when it is cut again.
@@ -48,7 +49,8 @@ async def follow(
     """Hand every byte of the log from ``after`` on to ``on_chunk(offset, data)``, in order, until the run ends.
 
     A cut link is made again with growing pauses; ``on_link(False)`` tells that it is cut, ``on_link(True)`` that it is
-    back. Raises ``LinkLost`` when it stays cut for ``patience`` seconds, ``MachineRebooted`` and ``RunLost``.
+    back. Raises ``LinkLost`` when it stays cut for ``patience`` seconds, ``MachineRebooted`` and ``RunLost``: of these
+    two the first, and a killed supervisor, leave a log, and that was handed on.
     """
     cursor = Cursor(after, on_chunk)
     cut_since: float | None = None
@@ -65,6 +67,8 @@ async def follow(
             status = await _stream(pool, endpoint, supervisor.follow_text(root, run_id, cursor.offset), cursor)
             if status == 0:
                 return await _finish(pool, endpoint, run_id, root, cursor)
+            if status in (supervisor.REBOOTED, supervisor.SUPERVISOR_GONE):
+                await _rest_of_a_cut_run(pool, endpoint, run_id, root, cursor)
             _judge(endpoint, run_id, status, cursor.offset)
             raise LinkLost(endpoint.name, "the SSH link was cut.")
         except (LinkLost, Unreachable, CommandTimeout) as wrong:
@@ -133,6 +137,15 @@ async def _finish(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor
     if finished.log_bytes != cursor.offset:
         raise LinkLost(endpoint.name, f"the log has {finished.log_bytes} bytes, {cursor.offset} arrived.")
     return finished
+
+
+async def _rest_of_a_cut_run(pool: Pool, endpoint: Endpoint, run_id: str, root: str, cursor: Cursor) -> None:
+    """What the log of a run that will have no end holds now: its last lines are those that say what it was about."""
+    cursor.drop()
+    there = (await inspect(pool, endpoint, run_id, root=root)).log_bytes or 0
+    if there > cursor.offset:
+        await _stream(pool, endpoint, supervisor.rest_text(root, run_id, cursor.offset, there), cursor)
+        await cursor.flush(everything=True)
 
 
 def _judge(endpoint: Endpoint, run_id: str, status: int | None, stored: int) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -235,3 +237,22 @@ async def test_a_run_whose_folder_is_removed_leaves_no_process_behind(server, po
     async with asyncio.timeout(30):
         while supervisor.exists():
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", ["restarted", "supervisor killed"])
+async def test_what_was_printed_and_not_yet_read_when_a_run_was_cut_off_is_read_after_it(
+    server, pool, tmp_path: Path, how: str
+):
+    written = "one\nhalf a line 热".encode()
+    await begin(pool, server.endpoint, "r50", "printf 'one\\nhalf a line 热'; sleep 60", root=str(tmp_path))
+    run = tmp_path / "r50"
+    while not (run / "pid").exists() or (run / "log").read_bytes() != written:
+        await asyncio.sleep(0.02)
+    for name in ("supervisor", "pid"):
+        os.kill(int((run / name).read_text()), signal.SIGKILL)
+    if how == "restarted":
+        (run / "boot_id").write_text("of-another-boot\n")
+    sink = Sink()
+    with pytest.raises(MachineRebooted if how == "restarted" else RunLost):
+        await follow(pool, server.endpoint, "r50", after=0, on_chunk=sink, root=str(tmp_path))
+    assert sink.data == written
