@@ -12,6 +12,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.db.backends.sqlite3 import base
@@ -56,6 +58,22 @@ class Turn:
         os.close(self._file)
 
 
+def _keep_private(path: str) -> None:
+    """Its owner's alone to read, also one that is there: it holds sessions, and tokens of people who may do everything.
+
+    What SQLite puts beside the file gets the file's mode.
+    """
+    if not Path(path).is_absolute():
+        return
+    # No folder, another user's, just removed: SQLite says what is wrong with it.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for file in map(Path, (path, f"{path}-wal", f"{path}-shm")):
+        with suppress(OSError):
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """A turn lasts from the beginning of a transaction to its end; Django's stubs do not know where those are.
 
@@ -65,6 +83,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     _turn: Turn | None = None
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        _keep_private(str(self.settings_dict["NAME"]))
         made = super().get_new_connection(conn_params)
         self._turn = Turn(f"{self.settings_dict['NAME']}-turn")
         return made

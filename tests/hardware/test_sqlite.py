@@ -82,3 +82,20 @@ def test_a_commit_without_a_connection_does_nothing(other: Turn):
     fresh.commit()
     with transaction.atomic():
         assert not free(other)
+
+
+def test_the_database_is_its_owners_alone_to_read_also_one_that_was_not(tmp_path: Path):
+    """It holds the tokens and sessions of people who may do everything."""
+    there = tmp_path / "there.sqlite3"
+    there.touch(mode=0o644)
+    there.chmod(0o644)
+    for file in (there, tmp_path / "new.sqlite3"):
+        made = base.DatabaseWrapper({**connection.settings_dict, "NAME": str(file)})
+        try:
+            with made.cursor() as cursor:
+                cursor.execute("CREATE TABLE a (b)")
+            modes = {one.name: oct(one.stat().st_mode & 0o777) for one in tmp_path.glob(f"{file.name}*")}
+            assert set(modes) == {file.name + end for end in ("", "-wal", "-shm", "-turn")}
+            assert {mode for name, mode in modes.items() if not name.endswith("-turn")} == {"0o600"}
+        finally:
+            made.close()
