@@ -115,8 +115,12 @@ class Actions:
                 await self._wipe(row, action, endpoint)
                 if not action.repeatable:
                     raise Interrupted(wrong.code, str(wrong), wrong.mend) from wrong
+                cut = row.run_id
                 again = partial(move, self.lease, row, StepState.RUNNING, run_id=f"{row.run_id}r", boot_id="")
                 await write(again)
+                # Its log is stored; a secret may have been printed there.
+                with suppress(SSHFailure):
+                    await runs.discard(self.pool, endpoint, cut)
         source = f"run:{row.run_id}"
         log = await on_db_until_done(reading.tail, source)
         row.exit_status, row.log_sha256, row.log_length = (

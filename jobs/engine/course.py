@@ -194,6 +194,18 @@ async def _discard(actions: Actions, row: JobStep) -> None:
         await runs.discard(actions.pool, await on_db_until_done(row.machine.endpoint), row.run_id)
 
 
+async def discard_ended(actions: Actions, steps: Sequence[JobStep]) -> None:
+    """Of a job that a fault of the console's own ended: the folders of runs that are over, with a secret in their logs,
+    maybe. A command that goes on keeps what it reads; its supervisor removes that at its end.
+    """
+    for row in steps:
+        if row.action.get("secrets") and row.boot_id and row.machine is not None:
+            with suppress(SSHFailure):
+                endpoint = await on_db_until_done(row.machine.endpoint)
+                if (await runs.inspect(actions.pool, endpoint, row.run_id)).exit_status is not None:
+                    await _discard(actions, row)
+
+
 async def _together(lanes: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """All results; when one raises, the others are stopped before it is raised here."""
     tasks = [asyncio.create_task(lane) for lane in lanes]

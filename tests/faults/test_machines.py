@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardware.inventory.models import Machine
+from hardware.ssh.supervisor import RUNS_DIR
 from jobs.models import Job
 from jobs.services import launch
 from jobs.states import JobState, StepState
@@ -45,6 +46,8 @@ def test_a_run_that_a_restart_cut_is_repeated_only_where_that_does_no_harm(
     if repeatable:
         assert job.state == JobState.SUCCEEDED, job.failure
         assert count.read_text() == "started\nstarted\n" and log_of(job) == watch.written(20) * 2
+        # Neither run's folder is left on the machine.
+        assert not list((fleet.disk("kunpeng-01") / RUNS_DIR.lstrip("/")).iterdir())
         assert watch.first(job).log_sha256 == hashlib.sha256(watch.written(20)).hexdigest()
     else:
         assert (job.state, job.failure["code"]) == (JobState.INTERRUPTED, "machine-rebooted")

@@ -135,10 +135,12 @@ def test_two_chunks_that_share_it_are_both_masked_and_the_log_is_as_long_as_what
 
 
 def test_a_bug_of_ours_leaves_a_traceback_without_it(guarded):
-    job = work(begin(guarded, "true", bug=True))
+    job = work(begin(guarded, READ, bug=True))
     assert job.state == JobState.ERRORED
     assert "RuntimeError: could not use ****" in job.traceback and PASSWORD not in job.traceback
     assert not JobSecret.objects.exists()
+    # Nor a log on the machine in which it was printed.
+    assert not run_folder(job).exists()
 
 
 def test_the_plan_and_its_hash_do_not_depend_on_it(guarded):
