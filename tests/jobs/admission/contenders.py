@@ -1,7 +1,7 @@
 """Many threads that claim jobs at the same time, in whatever database the environment names.
 
-``claiming ROUNDS``: on the same machines. ``limited ROUNDS``: where a limit is in their way, which a person changes again
-and again meanwhile.
+``claiming ROUNDS``: on the same machines. ``limited ROUNDS``: where a limit is in their way, which a person changes
+again and again meanwhile.
 """
 
 from __future__ import annotations
