@@ -32,6 +32,8 @@ from jobs.readiness.pages import page as readiness
 from jobs.rollout.pages import new_release, release
 from jobs.schedules import pages as schedules
 
+handler500 = "console.faults.fault"
+
 urlpatterns = [
     path("", overview, name="overview"),
     path("login/", Login.as_view(), name="login"),

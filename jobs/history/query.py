@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -290,11 +290,11 @@ def _span(since: datetime | None, until: datetime | None) -> tuple[int, int, Par
     by_time = Job.objects.order_by("created_at").values_list("pk", flat=True)
     low, high, sure_low, sure_high = 0, _END, 0, _END
     if since is not None:
-        low = by_time.filter(created_at__lt=since - _SLACK).last() or 0
-        sure_low = by_time.filter(created_at__gte=since + _SLACK).first() or _END
+        low = by_time.filter(created_at__lt=_before(since)).last() or 0
+        sure_low = by_time.filter(created_at__gte=_after(since)).first() or _END
     if until is not None:
-        high = by_time.filter(created_at__gte=until + _SLACK).first() or _END
-        sure_high = by_time.filter(created_at__lt=until - _SLACK).last() or 0
+        high = by_time.filter(created_at__gte=_after(until)).first() or _END
+        sure_high = by_time.filter(created_at__lt=_before(until)).last() or 0
     exact, args = _moments(since, until)
     edges: list[tuple[int, int]] = [(low, min(sure_low, high))] if since is not None else []
     edges += [(max(sure_high, low), high)] if until is not None else []
@@ -305,6 +305,17 @@ def _span(since: datetime | None, until: datetime | None) -> tuple[int, int, Par
     at_edge = " UNION ALL ".join([one] * len(edges))
     values = [value for edge in edges for value in (*edge, *args)]
     return low, high, (f" AND (j.id BETWEEN %s AND %s OR j.id IN ({at_edge}))", [sure_low, sure_high, *values])
+
+
+def _before(moment: datetime) -> datetime:
+    """``_SLACK`` earlier, or the first moment that there is."""
+    first = datetime.min.replace(tzinfo=UTC)
+    return moment - _SLACK if moment > first + _SLACK else first
+
+
+def _after(moment: datetime) -> datetime:
+    last = datetime.max.replace(tzinfo=UTC)
+    return moment + _SLACK if moment < last - _SLACK else last
 
 
 def _moments(since: datetime | None, until: datetime | None) -> Part:

@@ -139,3 +139,11 @@ def test_the_page_filters_by_day_and_cause_counts_and_offers_the_files(client):
     none = client.get("/jobs/?text=nowhere+to+be+found").content.decode()
     assert "1200 jobs are hidden by cause: nowhere to be found." in none.replace(",", "")
     assert client.get("/jobs/?since=0001-01-01&until=9999-12-31").status_code == 200
+
+
+def test_a_script_may_ask_from_the_first_moment_to_the_last_one(client):
+    ends = "since=0001-01-01&until=9999-12-31T23:59:59Z"
+    assert client.get(f"/api/v1/jobs/?{ends}").json()["count"] == 1200
+    assert client.get("/api/v1/jobs/?until=0001-01-01").json()["count"] == 0
+    assert client.get("/api/v1/jobs/?since=9999-12-31T23:59:59Z").json()["count"] == 0
+    assert len(b"".join(client.get(f"/api/v1/jobs/export.jsonl?{ends}")).splitlines()) == 1200
