@@ -65,9 +65,10 @@ def _keep_private(path: str) -> None:
     """
     if not Path(path).is_absolute():
         return
-    # No folder, another user's, just removed: SQLite says what is wrong with it.
+    # It is there, no folder, another user's: SQLite says what is wrong with it. One that is there is not opened: closing
+    # it again would let go of the locks that other connections of this process have on it.
     with suppress(OSError):
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     for file in map(Path, (path, f"{path}-wal", f"{path}-shm")):
         with suppress(OSError):
             if file.stat().st_mode & 0o077:

@@ -99,3 +99,23 @@ def test_the_database_is_its_owners_alone_to_read_also_one_that_was_not(tmp_path
             assert {mode for name, mode in modes.items() if not name.endswith("-turn")} == {"0o600"}
         finally:
             made.close()
+
+
+def test_a_second_connection_of_a_process_leaves_the_first_one_its_locks(tmp_path: Path):
+    """Closing any handle of a file frees all locks that the process has on it: another process would then take itself
+    for the last one there, and remove what was written and not yet moved into the database.
+    """
+    file = tmp_path / "there.sqlite3"
+    first, second = (base.DatabaseWrapper({**connection.settings_dict, "NAME": str(file)}) for _ in range(2))
+    try:
+        with first.cursor() as cursor:
+            cursor.execute("CREATE TABLE a (b)")
+        second.ensure_connection()
+        elsewhere = (
+            f"import sqlite3; link = sqlite3.connect({str(file)!r}); link.execute('SELECT * FROM a'); link.close()"
+        )
+        subprocess.run([sys.executable, "-c", elsewhere], check=True)
+        assert Path(f"{file}-wal").exists()
+    finally:
+        first.close()
+        second.close()
