@@ -17,6 +17,8 @@ from jobs.history.rows import Row, read
 from jobs.states import HELD, IDLE, UNSTARTED, JobState
 
 PAGE = 50
+# No job is from before or after; the first and the last days of the calendar have no hour of slack beside them.
+FIRST, LAST = date(1971, 1, 1), date(9998, 12, 30)
 NAMES = ("kind", "state", "machine", "label", "person", "since", "until", "text")
 
 
@@ -68,15 +70,16 @@ class Filters:
         """Days are the reader's, and the last one is whole."""
         state = self.values["state"]
         states = tuple(map(str, (*UNSTARTED, *HELD, *IDLE))) if state == "open" else (state,)
-        until = _day(self.values["until"])
+        since = _day(self.values["since"], nonsense=date.max)
+        until = _day(self.values["until"], nonsense=date.min)
         return Query(
             kinds=_one(self.values["kind"]),
             states=states if state else (),
             people=_one(self.values["person"]),
             machine=self.values["machine"],
             label=self.values["label"],
-            since=_midnight(_day(self.values["since"])),
-            until=_midnight(until + timedelta(days=1) if until is not None and until < date.max else None),
+            since=_midnight(since),
+            until=_midnight(until and min(until, LAST) + timedelta(days=1)),
             text=self.values["text"],
         )
 
@@ -107,16 +110,16 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _day(text: str) -> date | None:
+def _day(text: str, *, nonsense: date) -> date | None:
+    """``nonsense`` is a day that lets no job through, for what is no day."""
     try:
-        return date.fromisoformat(text)
+        return date.fromisoformat(text) if text else None
     except ValueError:
-        return None
+        return nonsense
 
 
 def _midnight(day: date | None) -> datetime | None:
-    # The first and last days of the calendar have no hour of slack beside them; no job is from then.
-    return timezone.make_aware(datetime.combine(day, time())) if day is not None and 1970 < day.year < 9999 else None
+    return timezone.make_aware(datetime.combine(min(max(day, FIRST), LAST), time())) if day is not None else None
 
 
 def _state(value: str) -> str:

@@ -147,12 +147,10 @@ class Draft:
             wrong = self.targets.wrong(self.machines)
             if wrong:
                 self.errors["targets"] = [wrong]
-        try:
-            self.options = Options.checked(self.given)
-        except PlanRefused as refused:
-            self._refuse(refused)
+        self.errors |= options.wrong(self.given)
         if self.errors:
             return
+        self.options = Options.checked(self.given)
         try:
             if self.retry_of is not None:
                 retry.check(self.retry_of)

@@ -50,6 +50,17 @@ def typed(data: QueryDict) -> dict[str, Any]:
     return found
 
 
+def wrong(given: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Every error of what was typed, by the name of its input; empty when it is right."""
+    asked = OptionsSerializer(data=given)
+    if asked.is_valid():
+        return {}
+    return {
+        PREFIX + str(name): [str(line) for line in (problem.values() if isinstance(problem, dict) else problem)]
+        for name, problem in asked.errors.items()
+    }
+
+
 def query(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as they stand in an address; those that are as usual are left out."""
     usual = Options().to_json()

@@ -115,7 +115,7 @@ def _form(request: HttpRequest, kind: Kind, there: Schedule | None) -> HttpRespo
     aimed, how = Targets.of(data, kind), form.options_of(data)
     if request.method == "POST":
         values = form.typed(data)
-        errors = forms.checked(kind, params)
+        errors = forms.checked(kind, params) | options.wrong(how)
         if not errors:
             try:
                 fields = form.fields(kind, values, params, aimed, how)

@@ -277,6 +277,29 @@ def test_the_pages_are_whole_in_both_languages_both_themes_and_at_both_widths(de
                 assert tab.inaccessible() == [], f"{address} at {width} px, {theme}, {language}"
 
 
+def test_the_grid_shows_a_long_name_of_a_machine_whole_with_its_state(desk: Desk, site: Site):
+    entry, client = site.fleet.machines[0], site.console.client
+    name = f"dc1-row03-rack12-{'x' * 37}-node-147"
+    fields = {"name": name, "host": entry["host"], "port": entry["port"], "credential": "fleet"}
+    client.post("/machines/", json=fields).raise_for_status()
+    client.post(f"/machines/{name}/confirm/", json={"fingerprint": entry["fingerprint"]}).raise_for_status()
+    client.post(f"/machines/{name}/probe/").raise_for_status()
+    body = {"kind": "verify", "params": {"cann": False, "mindspore": False}, "machines": [name]}
+    job = client.post("/jobs/", json=body).raise_for_status().json()["id"]
+    until(site, job, ended)
+    try:
+        for width in (WIDE, NARROW):
+            tab = desk.tab(width=width)
+            head = tab.open(f"/jobs/{job}/").locator("#grid-rows tbody th")
+right = "box => box.getBoundingClientRect().right"
+            inside = f"head => [...head.children].every(box => ({right})(box) <= ({right})(head) + 1)"
+            assert head.evaluate(inside) and not tab.scrolls_sideways()
+        # With its state in sight, where there is room for words.
+        expect(desk.tab().open(f"/jobs/{job}/").locator("#grid-rows tbody th .st")).to_be_visible()
+    finally:
+        client.post(f"/machines/{name}/retire/").raise_for_status()
+
+
 def test_a_long_name_of_a_parameter_leaves_its_value_room(desk: Desk, site: Site):
     client = site.console.client
     given = {"data": {"type": "model", "name": "vision.onnx"}, "files": {"file": ("vision.onnx", b"no model")}}

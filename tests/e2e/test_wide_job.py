@@ -54,6 +54,10 @@ def test_six_thousand_cells_are_one_picture_fifty_rows_and_a_page_that_stays_sma
     # What is not done comes first: three failed machines, then those under way.
     assert names(page)[:4] == ["wide-040", "wide-041", "wide-042", "wide-200"]
     assert page.evaluate("document.querySelectorAll('*').length") < ELEMENTS
+    # Neither a machine's name nor an exit code is cut: their ends tell one from the other.
+    cut = "cells => cells.filter(c => c.scrollWidth > c.clientWidth + 1).map(c => c.textContent)"
+    for what in ("#grid-rows tbody th", "#grid-rows .gc.is-failed .tm"):
+        assert page.locator(what).evaluate_all(cut) == []
     canvas = page.locator(".picture canvas")
     expect(canvas).to_have_attribute("aria-label", re.compile("All 500 machines: 197 done, 3 failed"))
     drawn = """canvas => { const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from jobs.failures import PlanRefused
 from jobs.models import Job
-from jobs.pages import causes, forms, planview, targets
+from jobs.pages import causes, forms, options, planview, targets
 from jobs.pipelines import registry
 from jobs.pipelines.definition import Definition
 from jobs.pipelines.models import Pipeline
@@ -72,6 +72,8 @@ class Draft:
             self.errors["targets"] = [_("Choose at least one machine.")]
         elif wrong := self.targets.wrong(self.machines):
             self.errors["targets"] = [wrong]
+        if wrong_options := options.wrong({"tolerate": self.tolerate}):
+            self.errors["tolerate"] = wrong_options[options.PREFIX + "tolerate"]
         if self.errors:
             return
         try:
@@ -108,9 +110,7 @@ class Draft:
 
     def _refuse(self, refused: PlanRefused) -> None:
         text = f"{causes.cause(refused.cause)} {causes.mend(refused.mend)}"
-        if refused.field == "options.tolerate":
-            self.errors["tolerate"] = [text]
-        elif refused.field == "targets" or refused.field in self.definition.Params().fields:
+        if refused.field == "targets" or refused.field in self.definition.Params().fields:
             self.errors[refused.field] = [text]
         else:
             self.refusal = refused

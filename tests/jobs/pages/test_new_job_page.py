@@ -168,6 +168,10 @@ def test_the_history_is_filtered_and_says_what_hides_the_rest(site, machine, sec
     assert shown("machine=host-2") == [two.pk] and shown("person=ada") == [one.pk]
     empty = Page(site.get("/jobs/?kind=quantize&machine=n9"))
     assert "2 jobs are hidden by kind: Quantize a model, machine: n9." in empty.text
+    # A day that is none, or before or after all jobs, hides them as any other value does that nothing matches.
+    assert shown("since=0026-11-30") == shown("until=9999-12-31") == [two.pk, one.pk]
+    for query in ("since=soon", "until=soon", "since=9999-12-31", "until=0026-11-30", "until=0001-01-01"):
+        assert "2 jobs are hidden by" in Page(site.get(f"/jobs/?{query}")).text, query
 
 
 def test_pages_of_the_history_neither_skip_nor_repeat(site, machine):

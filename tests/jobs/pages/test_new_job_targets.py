@@ -137,6 +137,11 @@ def test_an_option_that_makes_no_sense_is_said_at_its_field(site):
         page = Page(site.post("/jobs/new/", data={**FORM, "machine": "host-1", f"options.{name}": value}))
         assert page.status == 422 and page.error(f"o-{name}"), name
         assert re.search(r'<details class="panel" id="how" open>', page.source)
+    # All of them at once, in the words of the form.
+    wrong = {"options.priority": "900", "options.parallel": "-5"}
+    page = Page(site.post("/jobs/new/", data={**FORM, "machine": "host-1", **wrong}))
+    assert page.error("o-priority") == "Ensure this value is less than or equal to 100."
+    assert page.error("o-parallel") == "Ensure this value is greater than or equal to 1."
     assert not Job.objects.exists()
 
 
