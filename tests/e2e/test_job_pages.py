@@ -291,7 +291,7 @@ def test_the_grid_shows_a_long_name_of_a_machine_whole_with_its_state(desk: Desk
         for width in (WIDE, NARROW):
             tab = desk.tab(width=width)
             head = tab.open(f"/jobs/{job}/").locator("#grid-rows tbody th")
-right = "box => box.getBoundingClientRect().right"
+            right = "box => box.getBoundingClientRect().right"
             inside = f"head => [...head.children].every(box => ({right})(box) <= ({right})(head) + 1)"
             assert head.evaluate(inside) and not tab.scrolls_sideways()
         # With its state in sight, where there is room for words.
