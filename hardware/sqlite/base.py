@@ -65,8 +65,8 @@ def _keep_private(path: str) -> None:
     """
     if not Path(path).is_absolute():
         return
-    # It is there, no folder, another user's: SQLite says what is wrong with it. One that is there is not opened: closing
-    # it again would let go of the locks that other connections of this process have on it.
+    # One that is there is not opened: closing it again would let go of the locks that other connections of this process
+    # have on it. No folder, another user's: SQLite says what is wrong.
     with suppress(OSError):
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     for file in map(Path, (path, f"{path}-wal", f"{path}-shm")):
