@@ -16,12 +16,19 @@ from jobs.admission import services
 from jobs.admission.models import Limit, Window
 from jobs.api import JobSerializer
 from jobs.models import Job
+from jobs.schedules.walltime import ClockTime, Moment, in_zone, unread
 
 
 class WindowSerializer(Strict, serializers.ModelSerializer[Window]):
-    """``open``: ``weekdays`` (0 is Monday), ``begins``, ``ends``, ``zone``; ``freeze``: ``starts_at``, ``stops_at``."""
+    """``open``: ``weekdays`` (0 is Monday), ``begins``, ``ends``, ``zone``; ``freeze``: ``starts_at``, ``stops_at``, in
+    ``zone`` where they have no offset.
+    """
 
     name = serializers.CharField(max_length=80)
+    begins = ClockTime(required=False, allow_null=True)
+    ends = ClockTime(required=False, allow_null=True)
+    starts_at = Moment(required=False, allow_null=True)
+    stops_at = Moment(required=False, allow_null=True)
     weekdays = serializers.ListField(
         child=serializers.IntegerField(min_value=0, max_value=6), required=False, default=list
     )
@@ -33,6 +40,14 @@ class WindowSerializer(Strict, serializers.ModelSerializer[Window]):
             "must_end_inside", "created_by", "created_at",
         ]  # fmt: skip
         read_only_fields = ["created_by", "created_at"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        kind, zone = (attrs.get(name, getattr(self.instance, name, "")) for name in ("kind", "zone"))
+        others = {"weekdays", "begins", "ends"} if kind == Window.Kind.FREEZE else {"starts_at", "stops_at"}
+        if wrong := unread(attrs, others, self.instance):
+            raise serializers.ValidationError(wrong)
+        in_zone(attrs, ("starts_at", "stops_at"), zone or "UTC")
+        return attrs
 
 
 class LimitSerializer(Strict, serializers.ModelSerializer[Limit]):

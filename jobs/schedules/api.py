@@ -12,13 +12,16 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hardware.strict import Strict, takes_no_body
+from hardware.strict import PLACE, Strict, asks, takes_no_body
 from jobs.options import OptionsSerializer
 from jobs.request import TargetsSerializer
 from jobs.schedules import services
 from jobs.schedules.models import Fire, Schedule
+from jobs.schedules.walltime import Moment, in_zone, unread
 
 SHOWN_TIMES = 5
+# What each mode goes by.
+READ = {"once": {"at"}, "cron": {"cron"}, "every": {"at", "seconds"}}
 
 
 class FireSerializer(serializers.ModelSerializer[Fire]):
@@ -28,7 +31,9 @@ class FireSerializer(serializers.ModelSerializer[Fire]):
 
 
 class ScheduleSerializer(Strict):
-    """``at`` is the time of ``once`` and the beginning of ``every``; ``cron`` is read in ``zone``."""
+    """``at`` is the time of ``once`` and the beginning of ``every``; ``cron`` is read in ``zone``, and so is an ``at``
+    without an offset.
+    """
 
     id = serializers.IntegerField(read_only=True)
     name = serializers.CharField(max_length=80)
@@ -37,7 +42,7 @@ class ScheduleSerializer(Strict):
     targets = TargetsSerializer(source="request.targets", required=False)
     options = OptionsSerializer(source="request.options", required=False)
     mode = serializers.ChoiceField(Schedule.Mode.choices)
-    at = serializers.DateTimeField(required=False, allow_null=True)
+    at = Moment(required=False, allow_null=True)
     cron = serializers.CharField(max_length=120, required=False, allow_blank=True)
     seconds = serializers.IntegerField(min_value=0, required=False)
     zone = serializers.CharField(max_length=64, required=False)
@@ -53,6 +58,13 @@ class ScheduleSerializer(Strict):
 
     def get_next_times(self, schedule: Schedule) -> list[datetime]:
         return next_times(schedule)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        mode, zone = (attrs.get(name, getattr(self.instance, name, "")) for name in ("mode", "zone"))
+        if wrong := unread(attrs, {"at", "cron", "seconds"} - READ[mode], self.instance):
+            raise serializers.ValidationError(wrong)
+        in_zone(attrs, ("at",), zone or "UTC")
+        return attrs
 
     def create(self, validated_data: dict[str, Any]) -> Schedule:
         return services.create(actor=self._actor(), **self._fields(validated_data, {}))
@@ -110,6 +122,7 @@ class ScheduleViewSet(viewsets.ModelViewSet[Schedule]):
 
     @extend_schema(responses=FireSerializer(many=True), filters=False)
     @action(detail=True)
+    @asks(*PLACE)
     def fires(self, request: Request, pk: str) -> Response:
         """What became of its times, newest first."""
         page: Any = self.paginate_queryset(Fire.objects.filter(schedule=self.get_object()))  # type: ignore[arg-type]

@@ -20,10 +20,9 @@ from django.utils import timezone
 
 from hardware.database import is_away
 from hardware.events import announce, audit
-from hardware.inventory.models import Machine
 from jobs.failures import PlanRefused
 from jobs.models import Job
-from jobs.request import Request
+from jobs.request import found
 from jobs.schedules.beat import set_alarm
 from jobs.schedules.models import Fire, Schedule
 from jobs.services import launch
@@ -130,22 +129,12 @@ def launch_for(schedule: Schedule, begun: Fire) -> Job:
     return launch(
         asked.slug,
         asked.params,
-        machines_of(asked),
+        found(asked.targets),
         actor=schedule.actor,
         once=f"{schedule.actor}:{begun.due_at.isoformat()}",
         options=asked.options,
         arrange=partial(_launched, schedule, begun),
     )
-
-
-def machines_of(asked: Request) -> list[Machine]:
-    """The machines that a request means now. Raises ``PlanRefused`` when it means some and there are none."""
-    machines = asked.resolve()
-    if not machines and any(asked.targets.values()):
-        raise PlanRefused(
-            "no-machine", "No machine matches the targets now.", "Correct the targets, or label a machine.", "targets"
-        )
-    return machines
 
 
 def open_jobs(schedule: Schedule) -> list[Job]:

@@ -97,6 +97,8 @@ def fields(
     if values["overlap"] not in Schedule.Overlap.values:
         raise PlanRefused("schedule-invalid", "It is not said what to do.", "Choose one of the two.", "overlap")
     machines = {"machines": list(aimed.names)}
+    # What was left empty is left out: a default takes its place.
+    params = {name: value for name, value in params.items() if value not in ("", None)}
     targets = {"group": {"group": aimed.group}, "filter": aimed.selection.to_json()}.get(aimed.aim, machines)
     return asdict(recurrence(values)) | {
         "name": values["name"],

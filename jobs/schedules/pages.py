@@ -24,7 +24,8 @@ from jobs.kind import Kind
 from jobs.options import Options
 from jobs.pages import forms, options
 from jobs.pages.targets import Targets, offered
-from jobs.schedules import firing, form, services, wording
+from jobs.request import found as found_now
+from jobs.schedules import form, services, wording
 from jobs.schedules.api import SHOWN_TIMES, next_times
 from jobs.schedules.models import Fire, Schedule
 from jobs.schedules.recurrence import zones
@@ -226,7 +227,7 @@ def _standing(found: Schedule) -> dict[str, Any]:
     """What would be launched now, or why nothing could be."""
     asked = found.asked()
     try:
-        machines = firing.machines_of(asked)
+        machines = found_now(asked.targets)
         made, _clean = plan(asked.slug, asked.params, machines, asked.options)
         count = sum(len(lane.steps) for _stage, lane in made.lanes())
         return {"machines": [machine.name for machine in machines], "steps": count}

@@ -82,7 +82,7 @@ class Recurrence:
             )
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """Its times later than ``moment``, in order, in UTC. Without end but for ``once``."""
+        """Its times later than ``moment``, in order, in UTC. Without end but for ``once`` and that of the calendar."""
         if self.mode == "once":
             if self.at is not None and self.at > moment:
                 yield self.at.astimezone(UTC)
@@ -97,11 +97,15 @@ class Recurrence:
 
     def _steps(self, moment: datetime) -> Iterator[datetime]:
         assert self.at is not None
-        begin, step = self.at.astimezone(UTC), timedelta(seconds=self.seconds)
-        passed = (moment - begin) // step + 1 if moment >= begin else 0
-        while True:
-            yield begin + passed * step
-            passed += 1
+        try:
+            begin, step = self.at.astimezone(UTC), timedelta(seconds=self.seconds)
+            passed = (moment - begin) // step + 1 if moment >= begin else 0
+            while True:
+                yield begin + passed * step
+                passed += 1
+        except OverflowError:
+            # No calendar goes on for ever.
+            return
 
     def _cron_times(self, moment: datetime) -> Iterator[datetime]:
         cron, zone = read_cron(self.cron), read_zone(self.zone)

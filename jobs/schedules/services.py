@@ -53,14 +53,16 @@ def delete(schedule: Schedule, *, actor: str) -> None:
 
 def run_now(schedule: Schedule, *, actor: str) -> Fire:
     """Launch its job now, whatever the time. Raises ``PlanRefused`` when there can be none; nothing is stored then."""
-    before = firing.open_jobs(schedule)
-    if before:
-        raise PlanRefused(
-            "not-ended",
-            f"Job {before[0].pk} of this schedule has not ended.",
-            f"Wait for job {before[0].pk}, or cancel it; then run it again.",
-        )
     with transaction.atomic():
+        # Of two at the same time the second finds the job that the first has launched.
+        Schedule.objects.select_for_update().only("pk").get(pk=schedule.pk)
+        before = firing.open_jobs(schedule)
+        if before:
+            raise PlanRefused(
+                "not-ended",
+                f"Job {before[0].pk} of this schedule has not ended.",
+                f"Wait for job {before[0].pk}, or cancel it; then run it again.",
+            )
         fire = Fire.objects.create(schedule=schedule, due_at=timezone.now(), by=actor)
         firing.launch_for(schedule, fire)
     fire.refresh_from_db()
@@ -128,10 +130,12 @@ def check_request(asked: Request) -> None:
 
 
 def stored(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A request as it is stored: what was left empty is left out. Raises ``PlanRefused`` for wrong options."""
+    """A request as it is stored: targets and options that are empty are left out. Raises ``PlanRefused`` for wrong
+    options.
+    """
     return Request(
         str(data["kind"]),
-        {name: value for name, value in data.get("params", {}).items() if value not in ("", None)},
+        dict(data.get("params", {})),
         {name: value for name, value in data.get("targets", {}).items() if value},
         Options.checked({name: value for name, value in data.get("options", {}).items() if value not in ("", None)}),
     ).to_json()

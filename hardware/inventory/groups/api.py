@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
@@ -24,7 +25,8 @@ class SelectionSerializer(Strict):
 
     text = serializers.CharField(required=False, max_length=200, help_text="in name, address, site or a label")
     site = serializers.CharField(required=False, max_length=63)
-    labels = serializers.ListField(child=serializers.CharField(max_length=63), required=False)
+    # None at all would let every machine through.
+    labels = serializers.ListField(child=serializers.CharField(max_length=63), required=False, allow_empty=False)
     state = serializers.ChoiceField([(state, state) for state in STATES], required=False)
     chip = serializers.CharField(required=False, max_length=63)
     driver = serializers.CharField(required=False, max_length=63)
@@ -55,6 +57,8 @@ class GroupSerializer(Strict, serializers.ModelSerializer[Group]):
         if self.instance is None and not query and not attrs.get("machines"):
             raise serializers.ValidationError({"machines": ["Give machines, or a query that says which."]})
         if "query" in attrs and not query:
+            if getattr(self.instance, "query", None) and "machines" not in attrs:
+                raise serializers.ValidationError({"query": [_("Give a filter, or machines in its place.")]})
             del attrs["query"]
         return attrs
 

@@ -137,3 +137,28 @@ def test_windows_and_limits_over_rest(client: httpx.Client, machine: Machine):
     assert client.post(f"/jobs/{job.pk}/urgent/", json={"reason": "a leak"}).json()["id"] == job.pk
     actions = {event["action"] for event in client.get("/audit/").json()["results"]}
     assert {"window.create", "window.update", "window.delete", "limit.create", "window.override"} <= actions
+
+
+OPEN = {"kind": "open", "name": "nights", "weekdays": [0], "begins": "22:00", "ends": "04:00", "zone": "Asia/Shanghai"}
+FREEZE = {"kind": "freeze", "name": "feast", "starts_at": "2040-02-01T00:00:00", "stops_at": "2040-02-08T00:00:00"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({**OPEN, "starts_at": "2040-02-01T00:00:00Z", "stops_at": "2040-02-08T00:00:00Z"}, "starts_at"),
+        ({**FREEZE, "weekdays": [5, 6]}, "weekdays"),
+        ({**FREEZE, "begins": "08:00", "ends": "18:00"}, "begins"),
+        ({**OPEN, "begins": "22:00+08:00"}, "begins"),
+        ({**OPEN, "ends": "04:00Z"}, "ends"),
+    ],
+)
+def test_what_a_window_would_not_go_by_is_refused(client, body, field):
+    answer = client.post("/windows/", json=body)
+    assert answer.status_code == 400 and field in answer.json()["errors"], answer.text
+    assert not Window.objects.exists()
+
+
+def test_a_freeze_without_an_offset_is_one_of_its_zone(client):
+    made = client.post("/windows/", json={**FREEZE, "zone": "Asia/Shanghai"})
+    assert made.json()["starts_at"] == "2040-01-31T16:00:00Z", made.text

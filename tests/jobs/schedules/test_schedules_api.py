@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import httpx
@@ -62,8 +63,8 @@ def test_it_is_changed_for_the_version_that_was_read_or_not_at_all(client: httpx
         ({"zone": "Mars/Olympus"}, "zone"),
         ({"params": {}}, "command"),
         ({"targets": {"machines": ["host-9"]}}, "targets"),
-        ({"mode": "once", "at": "2020-01-01T00:00:00Z"}, "at"),
-        ({"mode": "every", "seconds": 5, "at": "2030-01-01T00:00:00Z"}, "seconds"),
+        ({"mode": "once", "cron": "", "at": "2020-01-01T00:00:00Z"}, "at"),
+        ({"mode": "every", "cron": "", "seconds": 5, "at": "2030-01-01T00:00:00Z"}, "seconds"),
     ],
 )
 def test_what_makes_no_sense_is_a_problem_with_its_field_and_mend(client: httpx.Client, wrong: dict, field: str):
@@ -95,3 +96,61 @@ def test_lists_are_filtered(client: httpx.Client, hourly: Callable[..., Schedule
     found = client.get("/schedules/", params={"enabled": "true"}).json()["results"]
     assert [schedule["name"] for schedule in found] == ["nightly"]
     assert [s["name"] for s in client.get("/schedules/", params={"owner": "ada"}).json()["results"]] == ["other"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"at": "2040-01-01T00:00:00Z"},
+        {"seconds": 600},
+        {"mode": "once", "at": "2040-01-01T00:00:00Z"},
+        {"mode": "every", "at": "2040-01-01T00:00:00Z", "seconds": 600},
+        {"mode": "once", "at": "2040-01-01T00:00:00Z", "cron": "", "seconds": 600},
+        {"params": {"command": "true", "timeout_s": None}},
+        {"targets": {"site": "east", "labels": []}},
+        {"targets": {"labels": []}},
+        {"mode": "every", "cron": "", "at": "9999-12-31T23:59:59Z", "seconds": 10**30},
+        {"mode": "every", "cron": "", "at": "0001-01-01T00:00:00", "seconds": 600, "zone": "Asia/Shanghai"},
+    ],
+)
+def test_what_it_would_not_go_by_is_refused(client: httpx.Client, wrong: dict):
+    answer = client.post("/schedules/", json={**BODY, **wrong})
+    assert answer.status_code in (400, 422) and not Schedule.objects.exists(), answer.text
+
+
+def test_a_time_of_another_mode_does_not_look_as_if_it_were_set(client: httpx.Client):
+    every = {**BODY, "mode": "every", "at": "2040-01-01T00:00:00Z", "seconds": 3600, "cron": ""}
+    pk = client.post("/schedules/", json=every).json()["id"]
+    read = client.get(f"/schedules/{pk}/")
+    match = {"If-Match": read.headers["ETag"]}
+    answer = client.patch(f"/schedules/{pk}/", json={"cron": "0 4 * * *"}, headers=match)
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["cron"])
+    # Read, changed and sent back whole: what stands there already may come along.
+    whole = {**read.json(), "mode": "cron", "cron": "0 4 * * *"}
+    answer = client.patch(f"/schedules/{pk}/", json=whole, headers=match)
+    assert (answer.status_code, answer.json()["mode"]) == (200, "cron"), answer.text
+
+
+def test_a_time_without_an_offset_is_one_of_the_zone_beside_it(client: httpx.Client):
+    body = {**BODY, "mode": "once", "at": "2040-12-01T02:00:00", "zone": "Asia/Shanghai"}
+    del body["cron"]
+    made = client.post("/schedules/", json=body).json()
+    assert made["next_at"] == "2040-11-30T18:00:00Z"
+    named = client.post("/schedules/", json={**body, "name": "b", "at": "2040-12-01T02:00:00+01:00"}).json()
+    assert named["next_at"] == "2040-12-01T01:00:00Z"
+
+
+def test_a_time_at_the_calendars_end_keeps_no_list_from_being_read(client: httpx.Client):
+    body = {**BODY, "mode": "every", "at": "9999-12-31T00:00:00Z", "seconds": 80_000}
+    del body["cron"]
+    made = client.post("/schedules/", json=body)
+    assert made.status_code == 201 and len(made.json()["next_times"]) == 2
+    assert client.get("/schedules/").status_code == 200
+
+
+def test_run_now_at_the_same_moment_launches_one_job(client: httpx.Client):
+    pk = client.post("/schedules/", json=BODY).json()["id"]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _n: client.post(f"/schedules/{pk}/run-now/"), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, *[422] * 5]
+    assert Job.objects.count() == 1
