@@ -53,6 +53,18 @@ class TargetsSerializer(SelectionSerializer):
     group = serializers.CharField(required=False)
 
 
+def found(targets: Mapping[str, Any]) -> list[Machine]:
+    """``resolve``, for who wants them now. Raises ``PlanRefused`` also where some are meant and there are none: of a
+    kind that may do without a machine, something else would be done.
+    """
+    machines = resolve(targets)
+    if not machines and any(targets.values()):
+        raise PlanRefused(
+            "no-machine", "No machine matches the targets now.", "Correct the targets, or label a machine.", "targets"
+        )
+    return machines
+
+
 def resolve(targets: Mapping[str, Any]) -> list[Machine]:
     """The machines that targets mean now.
 

@@ -97,6 +97,8 @@ class ApprovalViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     queryset = Approval.objects.select_related("job").defer("job__traceback")
     serializer_class = ApprovalSerializer
     filterset_fields = ["state", "asked_by", "decided_by"]
+    # No more digits than an id has: a relation is looked up as it is, and the database has no such number.
+    lookup_value_regex = r"[0-9]{1,18}"
 
     def once(self, request: Request, make: Callable[[], Response]) -> Response:
         """Where a request may be repeated, the class that is served makes its answer only once."""

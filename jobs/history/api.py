@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
@@ -39,7 +40,14 @@ class AskedSerializer(Strict):
     until = serializers.DateTimeField(required=False, help_text="created before this time")
     text = serializers.CharField(required=False, max_length=200, help_text="anywhere in the cause of its failure")
 
+    def validate_kind(self, value: str) -> str:
+        if not _several(value):
+            raise serializers.ValidationError(_("Name one at least."))
+        return value
+
     def validate_state(self, value: str) -> str:
+        if not _several(value):
+            raise serializers.ValidationError(_("Name one at least."))
         unknown = sorted(set(_several(value)) - set(JobState.values))
         if unknown:
             raise serializers.ValidationError(f"There is no state {', '.join(unknown)}.")
@@ -70,11 +78,12 @@ def asked(request: Request) -> Query:
     """The filters of a request. Raises a ``ValidationError`` that names the one that can't be read, or isn't one: left
     out, it would let all jobs through.
     """
-    given = {
-        _OLDER_NAMES.get(name, name): value
-        for name, value in in_address(request).items()
-        if value and name not in _PLACE
-    }
+    given: dict[str, str] = {}
+    for name, value in in_address(request).items():
+        if value and name not in _PLACE:
+            if _OLDER_NAMES.get(name, name) in given:
+                raise serializers.ValidationError({name: [_("It comes twice.")]})
+            given[_OLDER_NAMES.get(name, name)] = value
     checked = AskedSerializer(data=given)
     checked.is_valid(raise_exception=True)
     found = checked.validated_data

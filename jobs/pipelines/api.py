@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
@@ -40,6 +41,11 @@ class StartSerializer(Strict):
     options = OptionsSerializer(required=False)
     plan_hash = serializers.CharField(required=False, default="")
     propose = serializers.BooleanField(required=False, default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["machines"] and "targets" in attrs:
+            raise serializers.ValidationError({"targets": [_("Give machines or targets, not both.")]})
+        return attrs
 
 
 class StageOutlineSerializer(serializers.Serializer[Any]):
@@ -141,7 +147,7 @@ class PipelineViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         asked = StartSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
-        machines = requests.resolve(given.get("targets") or {"machines": given["machines"]})
+        machines = requests.found(given.get("targets") or {"machines": given["machines"]})
         wanted = (given["pipeline"], given["params"], machines)
         options = dict(given.get("options", {}))
         if is_dry_run(request):

@@ -152,7 +152,8 @@ def _fact(path: str, name: str, machines: Sequence[Machine]) -> Any:
 def _at(value: Any, path: str) -> Any:
     for part in path.split("."):
         if isinstance(value, list):
-            if part.isdigit():
+            # No more digits than a list has places; and "²" is a digit, too, but no number.
+            if part.isascii() and part.isdigit() and len(part) < 10:
                 value = value[int(part)]
             else:
                 value = next((item for item in value if isinstance(item, dict) and item.get("type") == part), None)

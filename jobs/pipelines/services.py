@@ -224,8 +224,14 @@ def _go_on(
     pipeline: Pipeline, rows: Sequence[PipelineStage], stage: PipelineStage, actor: str
 ) -> Callable[[Job], None]:
     def arrange(job: Job) -> None:
+        # Of two who go on at the same time one does.
+        if not PipelineStage.objects.filter(pk=stage.pk, job=stage.job).update(job=job):
+            raise PlanRefused(
+                "nothing-failed",
+                f"No stage of pipeline {pipeline.pk} ended badly.",
+                "Wait for its end, or start it again for the machines that stayed behind.",
+            )
         stage.job = job
-        stage.save(update_fields=["job"])
         wanted: dict[str, list[Machine]] = {}
         for row in rows[stage.position + 1 :]:
             old = row.job

@@ -84,6 +84,9 @@ class RolloutRequest(Strict):
     plan_hash = serializers.CharField(required=False, default="")
     propose = serializers.BooleanField(required=False, default=False)
 
+    def validate_machines(self, machines: list[Machine]) -> list[Machine]:
+        return list(dict.fromkeys(machines))
+
 
 class RolloutSerializer(serializers.Serializer[Any]):
     """What is read of a rollout; ``batches`` only when one is asked for."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from console.audit.models import AuditEvent
+from jobs.failures import PlanRefused
 from jobs.models import Job
 from jobs.pipelines.models import Pipeline
+from jobs.pipelines.services import carry_on
 from jobs.pipelines.standing import Standing
+from jobs.retry import request_of
+from jobs.services import launch
 from jobs.states import JobState
 from tests.jobs.pipelines import words
 from tests.jobs.pipelines.words import drain
@@ -156,3 +161,26 @@ def test_a_stage_whose_approval_lapsed_is_asked_for_again_and_the_pipeline_goes_
         assert approve(jobs_of(made["id"])[position]) == 200
         drain(3)
     assert Standing(Pipeline.objects.get(pk=made["id"])).state == JobState.SUCCEEDED
+
+
+def test_of_two_who_retry_at_the_same_moment_one_goes_on(client, machine):
+    made = begin(client, machine, params={"word": "hello", "second": "false"}).data
+    drain()
+    broken = jobs_of(made["id"])[1]
+    # Both have looked at what broke before either has launched.
+    ways = [carry_on(broken, actor=actor) for actor in ("ada", "bob")]
+    wanted = request_of(broken, "all")
+    launch(**wanted, actor="ada", retry_of=broken, arrange=ways[0])
+    with pytest.raises(PlanRefused, match="ended badly"):
+        launch(**wanted, actor="bob", retry_of=broken, arrange=ways[1])
+    assert Job.objects.filter(retry_of=broken).count() == 1
+
+
+def test_targets_that_nobody_passes_are_not_taken_for_none(client, machine):
+    for path, body in (
+        ("jobs", {"kind": "convert", "params": {"to": "mindir", "name": "m", "model": 1}}),
+        ("pipelines", {"pipeline": "chain", "params": {"word": "x"}}),
+    ):
+        wanted = {**body, "targets": {"site": "esat"}}
+        answer = client.post(f"/api/v1/{path}/?dry_run=1", wanted, format="json")
+        assert (answer.status_code, answer.data["code"]) == (422, "no-machine")
