@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.utils.encoders import JSONEncoder
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 # Which part of a list is asked for: ``console.api.pagination``.
@@ -21,17 +23,52 @@ def unknown() -> str:
 
 
 class Strict(serializers.Serializer[Any]):
-    """Each unknown name is an error of its own, at that name."""
+    """Each unknown name is an error of its own, at that name; and so is one that can only be read, unless it comes back
+    as it stands: scripts read a thing, change it and send it back whole.
+    """
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, Mapping) and (names := [str(name) for name in data if name not in self.fields]):
-            raise serializers.ValidationError({name: [unknown()] for name in sorted(names)})
+        if isinstance(data, Mapping) and (wrong := self._ignored(data)):
+            raise serializers.ValidationError({name: wrong[name] for name in sorted(wrong)})
         return super().to_internal_value(data)
+
+    def _ignored(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
+        wrong: dict[str, list[str]] = {}
+        shown: dict[str, Any] | None = None
+        for name, value in data.items():
+            field = self.fields.get(name)
+            if field is None:
+                wrong[str(name)] = [unknown()]
+            elif isinstance(field, serializers.ManyRelatedField) and isinstance(value, Mapping):
+                # Taken for the list of its names, {"host-1": false} would mean host-1.
+                wrong[name] = [_("Give a list.")]
+            elif field.read_only:
+                shown = self._shown() if shown is None else shown
+                if name not in shown or shown[name] != value:
+                    wrong[name] = [_("This can only be read.")]
+        return wrong
+
+    def _shown(self) -> dict[str, Any]:
+        """What is there, as a client has read it."""
+        if self.instance is None:
+            return {}
+        read: dict[str, Any] = json.loads(json.dumps(self.to_representation(self.instance), cls=JSONEncoder))
+        return read
 
 
 def in_address(request: Request) -> dict[str, str]:
     """What is asked behind the question mark, but for ``format``, which says how the answer is to be written."""
     return {name: str(value) for name, value in request.query_params.items() if name != "format"}
+
+
+def asks(*names: str) -> Callable[[Handler], Handler]:
+    """Say of an action that reads something what it reads behind the question mark; other names are refused it."""
+
+    def said(handler: Handler) -> Handler:
+        handler.asks = frozenset(names)  # type: ignore[attr-defined]
+        return handler
+
+    return said
 
 
 def takes_no_body(handler: Handler) -> Handler:

@@ -28,7 +28,7 @@ from jobs.pipelines.deferral import defer, needed
 from jobs.pipelines.services import carry_on
 from jobs.planning import dryrun
 from jobs.planning.collision import look_ahead
-from jobs.request import TargetsSerializer, resolve
+from jobs.request import TargetsSerializer, found
 from jobs.services import kind_of, launch
 
 
@@ -131,10 +131,13 @@ class LaunchSerializer(Strict):
     plan_hash = serializers.CharField(required=False, default="")
     propose = serializers.BooleanField(required=False, default=False)
     after = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), required=False, default=list, max_length=50,
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), required=False, default=list, max_length=50,
         help_text="Jobs that must have ended well before. It is planned then; its params may hold "
         '{"$from": {"job": 12, "path": "artifacts.model.id"}} and {"$fact": "architecture"}.',
     )  # fmt: skip
+
+    def validate_machines(self, machines: list[Machine]) -> list[Machine]:
+        return list(dict.fromkeys(machines))
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("machines") and "targets" in attrs:
@@ -284,7 +287,7 @@ def _wanted(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     wanted = {
         "slug": given["kind"],
         "params": given["params"],
-        "machines": resolve(given["targets"]) if "targets" in given else given.get("machines", []),
+        "machines": found(given["targets"]) if "targets" in given else given.get("machines", []),
         "options": Options.from_json(given.get("options", {})),
     }
     return wanted, given

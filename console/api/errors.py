@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from console.api.slashes import PREFIX
 from hardware.ssh.errors import SSHFailure
 from jobs.failures import JobFailed, PlanRefused
 
 CONTENT_TYPE = "application/problem+json"
+# What Django itself says in HTML, where no view of the API was reached. Faults: ``console.faults``.
+_PLAIN = {
+    400: ("bad-request", "The request can't be read."),
+    403: ("forbidden", "This may not be done."),
+    404: ("not-found", "There is no such address."),
+}
 
 
 def body(code: str, title: str, status: int, **more: Any) -> dict[str, Any]:
     return {"type": f"urn:console:error:{code}", "title": title, "status": status, "code": code, **more}
+
+
+def refusal(code: str, title: str, status: int, **more: Any) -> JsonResponse:
+    """A problem as an answer, for what refuses a request before its view is called."""
+    return JsonResponse(body(code, title, status, **more), status=status, content_type=CONTENT_TYPE)
+
+
+class Problems:
+    """Errors under the API's addresses that no view of it answered are problems as well."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        answer = self.get_response(request)
+        plain = answer.get("Content-Type", "").startswith("text/html")
+        if plain and answer.status_code in _PLAIN and request.path_info.startswith(PREFIX):
+            return refusal(*_PLAIN[answer.status_code], answer.status_code)
+        return answer
 
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:

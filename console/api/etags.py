@@ -27,7 +27,9 @@ class VersionChanged(APIException):
 
 
 class Tagged:
-    """For a view that retrieves and updates; the tag is a hash of what the client may read."""
+    """For a view that retrieves, updates and deletes; the tag is a hash of what the client may read. Deleting needs no
+    ``If-Match``, but holds to one that is given.
+    """
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         answer: Response = super().retrieve(request, *args, **kwargs)  # type: ignore[misc]
@@ -39,12 +41,24 @@ class Tagged:
         if not given:
             raise VersionNotSaid
         with transaction.atomic():
-            current = self.get_serializer(self.get_object()).data  # type: ignore[attr-defined]
-            if given != _tag(current):
-                raise VersionChanged
+            self._check(given)
             answer: Response = super().update(request, *args, **kwargs)  # type: ignore[misc]
         answer["ETag"] = _tag(answer.data)
         return answer
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with transaction.atomic():
+            if given := request.headers.get("If-Match"):
+                self._check(given)
+            answer: Response = super().destroy(request, *args, **kwargs)  # type: ignore[misc]
+        return answer
+
+    def _check(self, given: str) -> None:
+        """Raises ``VersionChanged``. Of two who change the same version at the same time, the second waits here."""
+        there = self.get_object()  # type: ignore[attr-defined]
+        type(there)._base_manager.select_for_update().only("pk").get(pk=there.pk)
+        if given != _tag(self.get_serializer(self.get_object()).data):  # type: ignore[attr-defined]
+            raise VersionChanged
 
 
 def _tag(data: Any) -> str:

@@ -32,6 +32,12 @@ class KeyTooLong(APIException):
     default_detail = f"An Idempotency-Key has {LONGEST_KEY} characters at most."
 
 
+class KeyEmpty(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "idempotency-key-empty"
+    default_detail = "The Idempotency-Key is empty. Give one, or leave the header out."
+
+
 class KeyReused(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "idempotency-key-reused"
@@ -61,9 +67,11 @@ class Idempotent:
 
     def once(self, request: Request, make: Callable[[], Response]) -> Response:
         """The answer that ``make`` gives, or the one that it gave when this key was first sent."""
-        key = request.headers.get("Idempotency-Key", "")
-        if not key:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
             return make()
+        if not key.strip():
+            raise KeyEmpty
         if len(key) > LONGEST_KEY:
             raise KeyTooLong
         # With a key: a plain hash of a body that holds a secret would let the secret be guessed and checked.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
@@ -130,6 +131,10 @@ class CredentialViewSet(viewsets.ModelViewSet[Credential]):
     serializer_class = CredentialSerializer
     filterset_fields = ["name", "username"]
 
+    def once(self, request: Request, make: Callable[[], Response]) -> Response:
+        """Where a request may be repeated, the class that is served makes its answer only once."""
+        return make()
+
     def perform_create(self, serializer: serializers.BaseSerializer[Credential]) -> None:
         with transaction.atomic():
             made = serializer.save()
@@ -155,8 +160,12 @@ class CredentialViewSet(viewsets.ModelViewSet[Credential]):
         old = self.get_object()
         asked = NewKeySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        made = successor(old, asked.validated_data["name"], actor=request.user.get_username())
-        return Response(CredentialSerializer(made).data, status=status.HTTP_201_CREATED)
+
+        def make() -> Response:
+            made = successor(old, asked.validated_data["name"], actor=request.user.get_username())
+            return Response(CredentialSerializer(made).data, status=status.HTTP_201_CREATED)
+
+        return self.once(request, make)
 
     def perform_destroy(self, instance: Credential) -> None:
         with transaction.atomic():

@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -38,6 +39,7 @@ class ArtifactViewSet(
     queryset = Artifact.objects.all()
     serializer_class = ArtifactSerializer
     filterset_fields = ["type", "name", "version", "sha256"]
+    parser_classes = (MultiPartParser,)
 
     def perform_create(self, serializer: serializers.BaseSerializer[Artifact]) -> None:
         given: dict[str, Any] = dict(serializer.validated_data)

@@ -12,7 +12,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hardware.strict import Strict, in_address
+from hardware.strict import Strict, asks, in_address
 from jobs.logs import logbook, reading, search, text
 from jobs.logs.check import check
 from jobs.models import Job, JobStep
@@ -114,6 +114,7 @@ class LogActions(viewsets.GenericViewSet[Job]):
 
     @extend_schema(responses=LogSerializer, parameters=[AfterSerializer])
     @action(detail=True)
+    @asks("after")
     def log(self, request: Request, pk: str) -> Response:
         """The log from byte ``after`` on; ``next`` is what to ask for then. It is whole when ``ended`` is true."""
         job = self.get_object()
@@ -134,6 +135,7 @@ class LogActions(viewsets.GenericViewSet[Job]):
 
     @extend_schema(responses={(200, "text/plain"): str}, parameters=[OpenApiParameter("machine", str)])
     @action(detail=True, url_path="log-text")
+    @asks("machine")
     def log_text(self, request: Request, pk: str) -> StreamingHttpResponse:
         """The whole log as text; with ``machine`` (``console`` for the console itself) its bytes as they came.
 
@@ -151,6 +153,7 @@ class LogActions(viewsets.GenericViewSet[Job]):
 
     @extend_schema(responses=FoundSerializer, parameters=[SearchSerializer])
     @action(detail=True, url_path="log-search")
+    @asks("q", "machine", "after", "most")
     def log_search(self, request: Request, pk: str) -> Response:
         """Lines with a text in them, on from byte ``after``: one answer looks through 64 MiB, or 3 s, at most."""
         asked = SearchSerializer(data=in_address(request))

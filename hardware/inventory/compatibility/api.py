@@ -17,7 +17,7 @@ from hardware.inventory.compatibility.models import Entry
 from hardware.inventory.compatibility.services import EntryRefused
 from hardware.inventory.preflight import Part
 from hardware.inventory.preflight.compatibility import NAMES
-from hardware.strict import Strict, takes_no_body
+from hardware.strict import Strict, asks, takes_no_body
 
 Serializer = serializers.BaseSerializer[Entry]
 
@@ -121,6 +121,7 @@ class EntryViewSet(
 
     @extend_schema(parameters=[OpenApiParameter(name, str) for name in NAMES], responses=CompatibilityAnswerSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])
+    @asks(*NAMES)
     def ask(self, request: Request) -> Response:
         """What the table says of two parts, as in ``?driver=24.1.0&cann=8.0.0``.
 

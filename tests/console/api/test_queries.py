@@ -85,5 +85,41 @@ def test_every_body_is_refused_that_has_a_field_which_is_none(client):
         assert answer.status_code == 400 and list(answer.json()["errors"]) == ["nonsense"], (path, answer.text)
 
 
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/jobs/?state=running&state=failed", "state"),
+        ("/jobs/?kind=command&kind__in=convert", "kind__in"),
+        ("/jobs/?kind=,", "kind"),
+        ("/jobs/export.csv?state=,", "state"),
+        ("/jobs/export.jsonl?machine=a&machine=b", "machine"),
+        ("/schedules/?enabled=yes", "enabled"),
+        ("/machines/?simulated=no", "simulated"),
+        ("/machines/?name=%20", "name"),
+        ("/machines/?page_size=1000", "page_size"),
+        ("/machines/?page_size=0", "page_size"),
+        ("/schedules/?page_size=all", "page_size"),
+        ("/jobs/?page_size=501", "page_size"),
+        ("/jobs/JOB/?machine=host-1", "machine"),
+        ("/jobs/JOB/steps/?machine=host-1", "machine"),
+        ("/jobs/JOB/log-text/?machne=host-1", "machne"),
+        ("/jobs/JOB/log-zip/?machine=host-1", "machine"),
+        ("/jobs/JOB/transitions/?to=running", "to"),
+        ("/machines/host-1/?fields=name", "fields"),
+    ],
+)
+def test_what_would_not_be_read_of_an_address_is_refused(client, path, named):
+    job = client.post("/jobs/", json=JOB).json()["id"]
+    answer = client.get(path.replace("JOB", str(job)))
+    assert (answer.status_code, list(answer.json().get("errors", ()))) == (400, [named]), answer.text
+
+
+@pytest.mark.parametrize("query", ["dry_run=1&dry_run=0", "dry_run=true&dry_run=false"])
+def test_a_dry_run_that_is_said_and_unsaid_is_refused(client, query):
+    answer = client.post(f"/jobs/?{query}", json=JOB)
+    assert answer.status_code == 400 and list(answer.json()["errors"]) == ["dry_run"]
+    assert not Job.objects.exists()
+
+
 def _named(methods: dict) -> set[str]:
     return {parameter["name"] for parameter in methods.get("get", {}).get("parameters", ())}

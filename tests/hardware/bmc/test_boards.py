@@ -59,8 +59,10 @@ def test_over_rest_a_board_is_attached_confirmed_and_read(api: APIClient, machin
     attached = api.put(ADDRESS, given, format="json").json()
     assert (attached["fingerprint"], attached["offered_fingerprint"]) == ("", board["fingerprint"])
     assert api.post(f"{ADDRESS}read/").status_code == 502
-    assert api.post(f"{ADDRESS}confirm/", {"fingerprint": "AB:" * 31 + "AB"}).status_code == 400
-    assert api.post(f"{ADDRESS}confirm/", {"fingerprint": board["fingerprint"].lower()}).status_code == 200
+    assert api.post(f"{ADDRESS}confirm/", {"fingerprint": "AB:" * 31 + "AB"}, format="json").status_code == 400
+    assert (
+        api.post(f"{ADDRESS}confirm/", {"fingerprint": board["fingerprint"].lower()}, format="json").status_code == 200
+    )
     seen = api.post(f"{ADDRESS}read/").json()["seen"]
     assert (seen["mode"], seen["most"], seen["full_rpm"]) == ("Automatic", 100, 8000)
     assert board["password"] not in str(api.get(ADDRESS).json())

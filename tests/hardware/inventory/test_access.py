@@ -64,9 +64,12 @@ def test_over_rest_a_jump_host_is_set_and_no_loop_or_long_chain_comes_about(site
     ):
         status, answer = put(name, jump)
         assert status == 400 and any(word in answer for word in said.split("|")), (name, jump, answer)
-    refused = site.post("/api/v1/machines/d/retire/")
+    refused = site.post("/api/v1/machines/d/retire/", content_type="application/json")
     assert refused.status_code == 400 and "d is the jump host of c" in text(refused)
-    assert put("c", None)[0] == 200 and site.post("/api/v1/machines/d/retire/").status_code == 200
+    assert (
+        put("c", None)[0] == 200
+        and site.post("/api/v1/machines/d/retire/", content_type="application/json").status_code == 200
+    )
     assert "d is retired" in put("c", "d")[1]
     assert site.get("/api/v1/machines/b/").json()["jump"] == "c"
     changed = AuditEvent.objects.filter(action="machine.update").order_by("id")

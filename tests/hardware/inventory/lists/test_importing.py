@@ -62,7 +62,7 @@ def test_each_machine_of_a_list_is_enrolled_or_says_why_not_and_a_second_time_ch
 def test_a_list_that_names_a_retired_machine_says_so(site, sshd):
     body = {"text": listing(sshd), "credential": "lab"}
     site.post("/api/v1/machine-import/", body, "application/json")
-    site.post("/api/v1/machines/n2/retire/")
+    site.post("/api/v1/machines/n2/retire/", content_type="application/json")
     done = site.post("/api/v1/machine-import/", body, "application/json").json()["results"]
     assert (done[1]["done"], done[1]["cause"]) == ("there", "n2 is retired.") and "use again" in done[1]["mend"]
     assert done[0]["cause"] == "" and Machine.objects.get(name="n2").state == "retired"
