@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +16,7 @@ from rest_framework.authtoken.models import Token
 
 from hardware.inventory.groups.models import Group
 from jobs.models import Job
+from tests.postgres import Postgres
 
 JOB = {"kind": "command", "params": {"command": "true"}, "machines": ["host-1"]}
 
@@ -85,3 +91,19 @@ def test_a_key_is_refused_where_it_would_do_nothing(client):
     first, again = (client.post(f"/credentials/{made}/new-key/", json={}, headers=key) for _ in range(2))
     assert first.status_code == again.status_code == 201, again.text
     assert first.json() == again.json()
+
+
+def test_what_several_ask_at_one_moment_is_done_once_on_postgresql(postgres: Postgres, tmp_path: Path):
+    """SQLite has one writer; here transactions are open beside each other."""
+    environment = {
+        **os.environ, "DJANGO_SETTINGS_MODULE": "console.settings", "DATABASE_URL": postgres.url,
+        "CONSOLE_VAR": str(tmp_path),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "tests.console.api.at_once"]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=150)
+    rounds = [json.loads(line) for line in done.stdout.splitlines()]
+    once = {"change": [200, *[412] * 5], "key": [201] * 6, "run-now": [201, *[422] * 5]}
+    assert len(rounds) == 15
+    for one in rounds:
+        assert one["codes"] == once[one["what"]], one
+        assert one["what"] != "key" or one["texts"] == 1, one
