@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
 
-from hardware.database import on_db_until_done
+from hardware.database import is_away, on_db_until_done
 from hardware.ssh import runs
 from hardware.ssh.errors import SSHFailure
 from hardware.writing import write
@@ -22,7 +22,7 @@ from jobs.actions.watching import watch
 from jobs.engine import steptime
 from jobs.engine.checkpoints import begin, move
 from jobs.engine.leases import Lease
-from jobs.failures import CancelRequested, Interrupted, JobFailed
+from jobs.failures import CancelRequested, Interrupted, JobFailed, LeaseLost
 from jobs.kind import Kind
 from jobs.models import Job, JobStep
 from jobs.options import Options
@@ -44,6 +44,8 @@ from jobs.states import DONE_STEPS, StepState
 
 T = TypeVar("T")
 
+BUG = JobFailed("console-bug", "The console itself is at fault.", "Give the job's number to its makers.")
+
 
 @dataclass
 class Wishes:
@@ -55,7 +57,8 @@ class Wishes:
 
 
 class Course:
-    """``failures`` by machine (``None``: the console's own lane), ``paused`` the keys of the steps it stands before."""
+    """``failures`` by machine (``None``: the console's own lane), ``paused`` the keys of the steps it stands before;
+    ``bug`` a fault of the console's own, for which everything was stopped."""
 
     def __init__(self, lease: Lease, actions: Actions, wishes: Wishes, job: Job) -> None:
         self.lease = lease
@@ -65,6 +68,7 @@ class Course:
         self.turns = asyncio.Semaphore(Options.from_json(job.options).parallel)
         self.failures: dict[str | None, JobFailed] = {}
         self.paused: set[str] = set()
+        self.bug: Exception | None = None
 
     async def run(self, steps: Sequence[JobStep]) -> None:
         """Carry out what is undone; returns when there is no more to do, or no more that may be begun."""
@@ -99,11 +103,32 @@ class Course:
             untouched = all(step.state == StepState.PENDING for step in forward)
             if untouched and self.enough:
                 return
-            failure = await self._steps(forward)
+            try:
+                failure = await self._steps(forward)
+            except LeaseLost:
+                raise
+            except Exception as wrong:
+                if is_away(wrong):
+                    raise
+                await self._stop_for(wrong, forward)
+                return
             if failure is not None:
                 self.failures[machine] = failure
                 if any(step.started_at is not None and step.action["type"] != "facts" for step in forward):
                     await self._steps([step for step in steps if step.compensates])
+
+    async def _stop_for(self, wrong: Exception, steps: Sequence[JobStep]) -> None:
+        """A fault of the console's own: whatever runs is stopped, here and on the other machines. Their locks are free
+        when the job is over, and nobody follows what was left running.
+        """
+        self.bug = self.bug or wrong
+        self.wishes.stop.set()
+        for row in steps:
+            if row.state not in (StepState.RUNNING, StepState.UNREACHABLE):
+                continue
+            if row.action["type"] == "run" and row.boot_id:
+                await _stop(self.actions, row)
+            await write(move, self.lease, row, StepState.FAILED, failure=BUG.to_json(), **_end_of_run(row))
 
     async def _steps(self, steps: Sequence[JobStep]) -> JobFailed | None:
         lease, actions = self.lease, self.actions
@@ -194,16 +219,15 @@ async def _discard(actions: Actions, row: JobStep) -> None:
         await runs.discard(actions.pool, await on_db_until_done(row.machine.endpoint), row.run_id)
 
 
-async def discard_ended(actions: Actions, steps: Sequence[JobStep]) -> None:
-    """Of a job that a fault of the console's own ended: the folders of runs that are over, with a secret in their logs,
-    maybe. A command that goes on keeps what it reads; its supervisor removes that at its end.
-    """
-    for row in steps:
-        if row.action.get("secrets") and row.boot_id and row.machine is not None:
-            with suppress(SSHFailure):
-                endpoint = await on_db_until_done(row.machine.endpoint)
-                if (await runs.inspect(actions.pool, endpoint, row.run_id)).exit_status is not None:
-                    await _discard(actions, row)
+async def _stop(actions: Actions, row: JobStep) -> None:
+    """Stop a run that is not over yet; no log with a secret in it stays. A machine out of reach keeps it."""
+    assert row.machine is not None, "a run has a machine"
+    with suppress(SSHFailure):
+        endpoint = await on_db_until_done(row.machine.endpoint)
+        if (await runs.inspect(actions.pool, endpoint, row.run_id)).exit_status is None:
+            await runs.cancel(actions.pool, endpoint, row.run_id)
+        if row.action.get("secrets"):
+            await _discard(actions, row)
 
 
 async def _together(lanes: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

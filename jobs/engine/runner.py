@@ -21,7 +21,7 @@ from jobs.actions.actions import Actions
 from jobs.approvals.models import Approval
 from jobs.approvals.services import still_holds
 from jobs.engine.checkpoints import end, pause
-from jobs.engine.course import Course, Wishes, discard_ended
+from jobs.engine.course import BUG, Course, Wishes
 from jobs.engine.leases import ONE, Lease, claim, renew
 from jobs.failures import Interrupted, JobFailed, LeaseLost
 from jobs.logs.packing import NO_LOG, closing
@@ -107,7 +107,6 @@ class Runner:
 
     async def _work(self, held: _Held, job: Job, steps: list[JobStep], secrets: dict[str, str]) -> None:
         lease, wishes = held.lease, held.wishes
-        actions: Actions | None = None
         try:
             while True:
                 _heed(wishes, JobState(job.state), await _is_late(job))
@@ -117,6 +116,8 @@ class Runner:
                 actions = Actions(self.pool, lease, registry.get(job.kind), wishes.stop, self.turns, secrets)
                 course = Course(lease, actions, wishes, job)
                 await course.run(steps)
+                if course.bug is not None:
+                    raise course.bug
                 if not course.paused or course.enough:
                     break
                 held.leaving = True
@@ -130,11 +131,8 @@ class Runner:
             if is_away(wrong):
                 # No fault of the console's: whoever takes the job next goes on from here.
                 raise
-            bug = JobFailed("console-bug", "The console itself is at fault.", "Give the job's number to its makers.")
             said = await on_db_until_done(masked, lease.job_id, traceback.format_exc())
-            await _end(held, steps, JobState.ERRORED, bug, traceback=said)
-            if actions is not None:
-                await discard_ended(actions, steps)
+            await _end(held, steps, JobState.ERRORED, BUG, traceback=said)
             return
         failure = course.failure()
         whole = all(step.state in DONE_STEPS for step in steps if not step.compensates)

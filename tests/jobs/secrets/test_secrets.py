@@ -30,6 +30,7 @@ from jobs.services import launch, plan
 from jobs.states import JobState
 from tests import secret_kind
 from tests.console.pages import sign_in
+from tests.faults import watch
 from tests.worker import log_of, work
 
 PASSWORD = "xyzzy-Öffne-dich-42"
@@ -141,6 +142,19 @@ def test_a_bug_of_ours_leaves_a_traceback_without_it(guarded):
     assert not JobSecret.objects.exists()
     # Nor a log on the machine in which it was printed.
     assert not run_folder(job).exists()
+
+
+def test_a_bug_of_ours_on_one_machine_leaves_nothing_running_on_another(guarded, second, tmp_path: Path):
+    """Its locks are free when the job is over: the next job must not meet what this one left, nor its secrets."""
+    first, pid = tmp_path / "first", tmp_path / "pid"
+    command = f"mkdir {first} 2>/dev/null && exit 0; echo $$ >{pid}; {READ}; exec sleep 60"
+    params = {"command": command, "password": PASSWORD, "bug": True}
+    job = work(launch("guarded", params, [guarded, second], actor="ada"))
+    assert job.state == JobState.ERRORED and "RuntimeError: could not use ****" in job.traceback
+    assert not pid.exists() or not watch.lives(pid.read_text().strip())
+    assert sorted(job.steps.values_list("state", flat=True)) == ["cancelled", "failed"]
+    assert not any((Path(RUNS_DIR) / step.run_id).exists() for step in job.steps.all())
+    assert PASSWORD not in whole_database()
 
 
 def test_the_plan_and_its_hash_do_not_depend_on_it(guarded):
