@@ -16,6 +16,8 @@ CHASSIS = "/redfish/v1/Chassis"
 MANAGERS = "/redfish/v1/Managers"
 # Where the thermal resource of a rack server lies; a board that says otherwise is believed.
 USUAL_THERMAL = f"{CHASSIS}/1/Thermal"
+# Characters of a board's own words that are passed on.
+SAID = 300
 
 
 class Redfish:
@@ -112,6 +114,7 @@ class Redfish:
         # What a board says may quote what it was sent.
         if self.access.password:
             said = said.replace(self.access.password, "***")
+        said = said[:SAID]
         return BmcRefused(
             self.access.machine,
             f"its BMC answered {answer.status} to {method} {path}{f': {said}' if said else '.'}",
@@ -126,4 +129,4 @@ def _message(body: Mapping[str, Any]) -> str:
         return ""
     more = error.get("@Message.ExtendedInfo")
     first = more[0] if isinstance(more, list) and more and isinstance(more[0], dict) else {}
-    return str(first.get("Message") or error.get("message") or "")[:300]
+    return str(first.get("Message") or error.get("message") or "")

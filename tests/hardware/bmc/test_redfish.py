@@ -23,6 +23,7 @@ from hardware.bmc.redfish import (
     read_thermal,
 )
 from hardware.bmc.redfish.client import USUAL_THERMAL
+from hardware.bmc.redfish.connection import Answer
 from hardware.simulator.faults import registry
 from hardware.simulator.spec import Home
 from tests.fleet import Fleet
@@ -112,3 +113,9 @@ def test_an_answer_without_the_makers_fields_says_that_the_fans_can_not_be_set()
 def test_the_fields_are_found_under_openubmcs_name_too() -> None:
     thermal = read_thermal({"Oem": {"Public": {"FanSpeedAdjustmentMode": "Manual", "FanSpeedLevelPercents": 40}}})
     assert (thermal.maker, thermal.mode, thermal.level) == ("Public", "Manual", 40)
+
+
+def test_a_board_that_quotes_the_password_at_length_gives_away_no_part_of_it() -> None:
+    board = Redfish(Access("n1", "127.0.0.1", 443, "ops", "a-password-of-ours"))
+    said = {"error": {"message": f"{'x' * 290} a-password-of-ours"}}
+    assert "a-pass" not in str(board._refused("PATCH", USUAL_THERMAL, Answer(400, {}, said)))
