@@ -134,6 +134,10 @@ class Course:
         lease, actions = self.lease, self.actions
         results: dict[str, Any] = {}
         for row in steps:
+            over = row.state not in (StepState.PENDING, StepState.RUNNING, StepState.UNREACHABLE)
+            if over and row.action.get("secrets") and row.boot_id and lease.attempt > 1:
+                # Whoever ended it may have died before this.
+                await _discard(actions, row)
             if row.state in DONE_STEPS:
                 results[row.key] = row.result
                 actions.reached.add(row.machine_id)

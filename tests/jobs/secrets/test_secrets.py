@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from django.db import connection
 from rest_framework import serializers
 
 from console.audit.models import AuditEvent
+from hardware.ssh import runs
 from hardware.ssh.supervisor import BOOT_ID, RUNS_DIR
 from jobs.control import cancel
 from jobs.failures import PlanRefused
@@ -31,7 +33,7 @@ from jobs.states import JobState
 from tests import secret_kind
 from tests.console.pages import sign_in
 from tests.faults import watch
-from tests.worker import log_of, work
+from tests.worker import log_of, took, work
 
 PASSWORD = "xyzzy-Öffne-dich-42"
 READ = 'cat "$CONSOLE_SECRETS/password"'
@@ -155,6 +157,22 @@ def test_a_bug_of_ours_on_one_machine_leaves_nothing_running_on_another(guarded,
     assert sorted(job.steps.values_list("state", flat=True)) == ["cancelled", "failed"]
     assert not any((Path(RUNS_DIR) / step.run_id).exists() for step in job.steps.all())
     assert PASSWORD not in whole_database()
+
+
+@pytest.mark.parametrize("end", ["true", "false"])
+def test_a_worker_that_dies_before_it_removed_the_folder_leaves_that_to_the_next(guarded, monkeypatch, end: str):
+    job = begin(guarded, f"{READ}; {end}")
+
+    async def dies(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(runs, "discard", dies)
+        assert not took(job)
+    assert PASSWORD in (run_folder(job) / "log").read_text()
+    watch.expire(job)
+    assert took(job) and job.state in (JobState.SUCCEEDED, JobState.FAILED)
+    assert not run_folder(job).exists()
 
 
 def test_the_plan_and_its_hash_do_not_depend_on_it(guarded):
