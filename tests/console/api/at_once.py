@@ -1,5 +1,5 @@
-"""``python -m tests.console.api.at_once``: the same request from several threads at one moment, against the database that
-the environment names. Prints a line of JSON for each round: what was asked, and the codes that were answered.
+"""``python -m tests.console.api.at_once``: a request from several threads at one moment, against the database that the
+environment names. Prints a line of JSON for each round: what was asked, and the codes that were answered.
 """
 
 from __future__ import annotations
@@ -59,14 +59,17 @@ def main() -> None:
 
     send("POST", "/groups/", {"name": "canaries", "machines": ["host-1"]})
     order = {"kind": "command", "params": {"command": "true"}, "targets": {"machines": ["host-1"]}}
-    for number in range(ROUNDS):
-        tag = send("GET", "/groups/canaries/").headers["ETag"]
-        note = f"{number}-"
-        at_once("change", lambda n: send("PATCH", "/groups/canaries/", {"note": f"{note}{n}"}, **{"If-Match": tag}))
-        body = {"name": f"g{number}", "machines": ["host-1"]}
-        at_once("key", lambda _: send("POST", "/groups/", body, **{"Idempotency-Key": body["name"]}))
-        made = send("POST", "/schedules/", {**order, "name": f"s{number}", "mode": "cron", "cron": "0 3 * * *"}).json()
+
+    def one_round(name: str) -> None:
+        match = {"If-Match": send("GET", "/groups/canaries/").headers["ETag"]}
+        at_once("change", lambda n: send("PATCH", "/groups/canaries/", {"note": f"{name} {n}"}, **match))
+        key = {"Idempotency-Key": name}
+        at_once("key", lambda _: send("POST", "/groups/", {"name": name, "machines": ["host-1"]}, **key))
+        made = send("POST", "/schedules/", {**order, "name": name, "mode": "cron", "cron": "0 3 * * *"}).json()
         at_once("run-now", lambda _: send("POST", f"/schedules/{made['id']}/run-now/"))
+
+    for number in range(ROUNDS):
+        one_round(f"r{number}")
 
 
 if __name__ == "__main__":
