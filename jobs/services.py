@@ -30,6 +30,8 @@ from jobs.states import UNSTARTED, JobState
 from jobs.transitions import change, record
 
 AS_USUAL = Options()
+# Characters of a step's title.
+_TITLE = 200
 
 
 def plan(
@@ -282,13 +284,18 @@ def _store_steps(job: Job, made: Plan, machines: dict[str, Machine], pause_befor
                             compensates=compensates,
                             machine=machine,
                             key=step["key"],
-                            title=step["title"],
+                            title=_within(step["title"], _TITLE),
                             action=step["action"],
                             held=not compensates and step["key"] in pause_before,
                             run_id=uuid4().hex,
                         )
                     )
     JobStep.objects.bulk_create(rows)
+
+
+def _within(text: str, most: int) -> str:
+    """A text that fits: the plan has all of it, and PostgreSQL takes no more than a column holds."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _first(problem: Any) -> str:

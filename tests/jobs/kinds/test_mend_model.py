@@ -64,3 +64,12 @@ def test_what_is_no_onnx_is_refused(model):
     with pytest.raises(PlanRefused) as refused:
         plan("mend-model", {"model": model.pk}, [])
     assert (refused.value.code, refused.value.field) == ("model-is-om", "model")
+
+
+def test_a_long_name_fits_where_postgresql_takes_no_more_than_a_title_may_have(model):
+    Artifact.objects.filter(pk=model.pk).update(name="v" * 240 + ".onnx")
+    job = launch("mend-model", {"model": model.pk}, [], actor="ada")
+    step = job.steps.get()
+    step.clean_fields(exclude=["job"])
+    assert len(step.title) == 200 and step.title.startswith("Mend vvv") and step.title.endswith("…")
+    assert job.plan["stages"][0]["lanes"][0]["steps"][0]["title"] == f"Mend {'v' * 240}.onnx"
