@@ -107,9 +107,14 @@ def _redis() -> Part:
     return {"ok": True}
 
 
-def _workers() -> Part:
+def served() -> dict[str, bool]:
+    """Whether a worker takes the jobs of each queue. Raises ``redis.RedisError`` when Redis does not answer."""
     found: Any = _client().mget([f"console:worker:{queue}" for queue in QUEUES])
-    queues = {queue: value is not None for queue, value in zip(QUEUES, found, strict=True)}
+    return {queue: value is not None for queue, value in zip(QUEUES, found, strict=True)}
+
+
+def _workers() -> Part:
+    queues = served()
     if all(queues.values()):
         return {"ok": True, "queues": queues}
     missing = ", ".join(queue for queue, lives in queues.items() if not lives)

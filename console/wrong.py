@@ -12,8 +12,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from redis import RedisError
 
 from console.fleetmap import Site
+from console.health import served
 from console.notifications.models import Delivery
 from hardware.inventory.standing import Row, Standing, new_job
 from hardware.telemetry.alerts.finding import open_now, told_of
@@ -25,6 +27,8 @@ from jobs.pages.causes import cause
 from jobs.states import HELD, UNSTARTED, JobState
 
 RECENT = timedelta(hours=24)
+# A worker takes a job at once; one that is just being started needs some seconds.
+SOON = timedelta(seconds=30)
 # Rule -> codes of preflight that say the same of a machine.
 _SAME = {
     "npu-health": ("npus-healthy",),
@@ -61,7 +65,7 @@ def troubles(fleet: Iterable[Standing], sites: Iterable[Site]) -> list[Trouble]:
     alerts, _silent = told_of(open_now())
     found = [
         *_contact(machines), *_preflight(machines), *_alerts(machines, alerts), *_readings(sites, alerts), *_jobs(),
-        *_untold(),
+        *_untold(), *_unserved(),
     ]  # fmt: skip
     return sorted(found, key=lambda trouble: (trouble.rank, trouble.state != "failed", str(trouble.title)))
 
@@ -195,6 +199,24 @@ def _readings(sites: Iterable[Site], alerts: list[Alert]) -> Iterable[Trouble]:
             page = reverse("machine", args=[row.name]) + "#npus"
             title = ngettext("%(n)s NPU is not healthy", "%(n)s NPUs are not healthy", len(ill)) % {"n": len(ill)}
             yield Trouble(2, worst, title, why, [row.name], button=_("Look at it"), url=page)
+
+
+def _unserved() -> Iterable[Trouble]:
+    """Jobs that no worker takes: nothing will happen to them before a person starts one."""
+    queued = Job.objects.filter(state=JobState.QUEUED, created_at__lt=timezone.now() - SOON).order_by("created_at")
+    oldest = queued.defer("plan").first()
+    if oldest is None:
+        return
+    try:
+        queues = [queue for queue, has_worker in served().items() if not has_worker]
+        why = _("No worker takes jobs of: %(queues)s. Start one; nothing is lost.") % {"queues": ", ".join(queues)}
+        queued = queued.filter(queue__in=queues)
+    except RedisError:
+        why = _("Redis does not answer, so no worker is told of them. Start it again; nothing is lost.")
+    if count := queued.count():
+        title = ngettext("%(n)s job waits for a worker", "%(n)s jobs wait for a worker", count) % {"n": count}
+        page = f"{reverse('jobs')}?state={JobState.QUEUED}"
+        yield Trouble(0, "failed", title, why, since=oldest.created_at, button=_("Look at them"), url=page)
 
 
 def _untold() -> Iterable[Trouble]:
