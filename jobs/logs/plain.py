@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # As static/js/ansi.js takes them out.
-_CODES = re.compile(rb"\x1b(?:\[[0-9;:]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CODES = re.compile(rb"\x1b(?:\[[0-9;:]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _UNSEEN = bytes(b for b in (*range(9), *range(11, 32), 127) if b != 0x0D)
 
 

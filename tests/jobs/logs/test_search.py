@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from jobs.logs import packing, search
+from jobs.logs import packing, reading, search
 from jobs.logs.search import Hit
 from tests.jobs.logs.conftest import Written
 
@@ -125,3 +125,11 @@ def test_rest_finds_page_by_page_and_refuses_what_makes_no_sense(written: Writte
     for wrong in ({}, {"q": ""}, {"q": "a\nb"}, {"q": "x" * 201}, {"q": "x", "after": -1}, {"q": "x", "most": 0}):
         answer = client.get(address, wrong)
         assert answer.status_code == 400 and answer.json()["code"] == "invalid", wrong
+
+
+def test_a_terminals_title_that_is_not_ended_hides_no_line_after_it(written: Written, settle):
+    """As a program leaves it that is killed there; the end of a later title, or a bell, would end this one."""
+    written.write(0, b"\x1b]0;compiling\nerror: no such device\n\x1b]0;linking\x07done\n")
+    settle()
+    assert texts(written, "no such") == ["error: no such device"]
+    assert "no such device" in reading.tail(written.source(written.steps[0]))
