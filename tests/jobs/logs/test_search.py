@@ -128,8 +128,8 @@ def test_rest_finds_page_by_page_and_refuses_what_makes_no_sense(written: Writte
 
 
 def test_a_terminals_title_that_is_not_ended_hides_no_line_after_it(written: Written, settle):
-    """As a program leaves it that is killed there; the end of a later title, or a bell, would end this one."""
-    written.write(0, b"\x1b]0;compiling\nerror: no such device\n\x1b]0;linking\x07done\n")
+    """As a program leaves it that is killed there; the next bell would end it."""
+    written.write(0, b"\x1b]0;compiling\nerror: no such device\ndone\x07\n")
     settle()
     assert texts(written, "no such") == ["error: no such device"]
     assert "no such device" in reading.tail(written.source(written.steps[0]))
