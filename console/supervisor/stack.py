@@ -11,9 +11,11 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from console.supervisor.children import Child, stop, watch
 from console.supervisor.redis import server_binary, server_command, wait_until_up
+from hardware.database import is_away
 
 
 @contextmanager
@@ -40,8 +42,14 @@ def require_free(host: str, port: int, mend: str) -> None:
 
 
 def prepare() -> None:
-    """Bring database and static files up to date."""
-    call_command("migrate", verbosity=0)
+    """Bring database and static files up to date. Raises ``CommandError`` when the database does not answer."""
+    try:
+        call_command("migrate", verbosity=0)
+    except OperationalError as wrong:
+        if not is_away(wrong):
+            raise
+        reason = str(wrong).strip().partition("\n")[0]
+        raise CommandError(f"The database does not answer ({reason}); look at DATABASE_URL and its server.") from None
     call_command("collectstatic", interactive=False, verbosity=0)
 
 

@@ -41,3 +41,20 @@ def test_what_postgresql_can_not_hold_is_the_askers_fault_and_told_so(postgres: 
     assert (rest["status"], json.loads(rest["text"])["code"]) == (400, "value-refused")
     assert [page["status"] for page in pages] == [400, 400, 400]
     assert all("The database takes no such value" in page["text"] for page in pages)
+
+
+def test_a_console_that_finds_no_database_says_so_in_one_line_and_does_not_start(tmp_path: Path):
+    port = free_ports()
+    environment = {
+        **os.environ,
+        "DATABASE_URL": f"postgresql://console:hunter2@127.0.0.1:{port}/console",
+        "CONSOLE_VAR": str(tmp_path),
+        "CONSOLE_PORT": str(free_ports()),
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", "up"], env=environment, capture_output=True, text=True, timeout=100
+    )
+    said = [line for line in done.stderr.splitlines() if line]
+    assert done.returncode == 1 and len(said) == 1, done.stderr[-2000:]
+    assert "The database does not answer" in said[0] and f"port {port}" in said[0] and "DATABASE_URL" in said[0]
+    assert "hunter2" not in said[0]
