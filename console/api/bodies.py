@@ -5,24 +5,18 @@ out, and text or numbers that can't be stored would end as a fault of ours.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from math import isfinite
 from typing import IO, Any
 
-from django.conf import settings
 from django.utils.translation import gettext as _
-from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser, get_encoding  # type: ignore[attr-defined]
 from rest_framework.utils.json import strict_constant
 
 # Of a whole number in a database.
 LARGEST = 2**63 - 1
-
-
-class TooLarge(APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "body-too-large"
 
 
 class WholeJson(JSONParser):
@@ -31,12 +25,8 @@ class WholeJson(JSONParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(most + 1)
-        if len(body) > most:
-            raise TooLarge(_("A body has %(bytes)s bytes at most.") % {"bytes": most})
         try:
-            text = body.decode(get_encoding(parser_context or {}))
+            text = stream.read().decode(get_encoding(parser_context or {}))
             said = json.loads(
                 text, object_pairs_hook=_once, parse_constant=strict_constant, parse_float=_finite, parse_int=_stored
             )
@@ -54,8 +44,8 @@ class WholeJson(JSONParser):
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen = Counter(name for name, _value in pairs)
+        twice = seen.most_common(1)[0][0]
         raise ParseError(_("%(name)s comes twice in one object of the body.") % {"name": ascii(twice)})
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
@@ -67,6 +68,9 @@ def _body(request: HttpRequest) -> HttpResponse | None:
     if in_pieces and not request.META.get("CONTENT_LENGTH"):
         # The framework takes it for an empty one.
         return refusal("length-required", _("Send the body's length with it, as Content-Length."), 411)
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if request.content_type != "multipart/form-data" and _length(request) > most:
+        return refusal("body-too-large", _("A body has %(bytes)s bytes at most.") % {"bytes": most}, 413)
     return None
 
 

@@ -79,6 +79,11 @@ def test_text_that_a_database_can_not_keep_is_refused(client):
     assert not Job.objects.exists()
 
 
+def test_a_body_that_is_too_large_is_told_how_large_it_may_be(client):
+    said = problem(client.post("/jobs/", content=b" " * (9 << 20), headers=AS_JSON), 413)
+    assert said["code"] == "body-too-large" and str(8 << 20) in said["title"]
+
+
 def in_pieces() -> Iterator[bytes]:
     yield b'{"before": "then"}'
 
