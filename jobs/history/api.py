@@ -40,6 +40,12 @@ class AskedSerializer(Strict):
     until = serializers.DateTimeField(required=False, help_text="created before this time")
     text = serializers.CharField(required=False, max_length=200, help_text="anywhere in the cause of its failure")
 
+    def validate_machine(self, value: str) -> str:
+        return _one(value)
+
+    def validate_person(self, value: str) -> str:
+        return _one(value)
+
     def validate_kind(self, value: str) -> str:
         if not _several(value):
             raise serializers.ValidationError(_("Name one at least."))
@@ -153,6 +159,13 @@ class ExportLines(_Export):
     def get(self, request: Request) -> StreamingHttpResponse:
         """All jobs that match, newest first, as one JSON object a line; it is made while it is sent."""
         return super().get(request)
+
+
+def _one(text: str) -> str:
+    """A name, in which there is no comma: of several nobody's jobs would be found."""
+    if "," in text:
+        raise serializers.ValidationError(_("Name one only."))
+    return text
 
 
 def _several(text: str) -> tuple[str, ...]:

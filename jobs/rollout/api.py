@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
@@ -42,6 +43,11 @@ class ReleaseSerializer(Strict, serializers.ModelSerializer[Release]):
         read_only_fields = ["created_by"]
         # The service says it in one sentence with its mend.
         validators: list[Any] = []
+
+    def validate_devices(self, devices: list[int]) -> list[int]:
+        if len(set(devices)) < len(devices):
+            raise serializers.ValidationError(_("Name each NPU once."))
+        return devices
 
 
 class ReleaseViewSet(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
 
 import httpx
 import pytest
 
 from hardware.inventory.groups.models import Group
 from jobs.approvals.models import ApprovalRule
+from jobs.depot.services import ingest
 from jobs.models import Job
 from jobs.states import JobState
 from tests.worker import work
@@ -183,3 +185,11 @@ def test_a_reference_to_what_is_not_there_says_so(client, place):
     body = {**JOB, "params": {"command": source}, "after": [job]}
     said = problem(client.post("/jobs/?dry_run=1", json=body), 422)
     assert said["code"] in ("result-lacks-it", "reference-malformed")
+
+
+def test_a_release_takes_an_npu_once(client):
+    image = ingest(BytesIO(b"image"), name="bot.tar", type="image", actor="ada").pk
+    body = {"name": "bot", "version": "1", "image": image, "smoke_text": "hello", "smoke_label": "greeting"}
+    said = problem(client.post("/releases/", json={**body, "devices": [0, 0]}), 400)
+    assert list(said["errors"]) == ["devices"]
+    assert client.post("/releases/", json={**body, "devices": [0, 1]}).status_code == 201

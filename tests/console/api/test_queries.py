@@ -91,6 +91,8 @@ def test_every_body_is_refused_that_has_a_field_which_is_none(client):
         ("/jobs/?state=running&state=failed", "state"),
         ("/jobs/?kind=command&kind__in=convert", "kind__in"),
         ("/jobs/?kind=,", "kind"),
+        ("/jobs/?machine=host-1,host-2", "machine"),
+        ("/jobs/export.csv?person=robot,ada", "person"),
         ("/jobs/export.csv?state=,", "state"),
         ("/jobs/export.jsonl?machine=a&machine=b", "machine"),
         ("/schedules/?enabled=yes", "enabled"),
