@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
-from console.preferences import THEMES, theme
+from console.preferences import theme
 from hardware.telemetry.alerts.finding import waiting
 from jobs.models import Job
 from jobs.states import HELD, JobState
@@ -67,12 +67,7 @@ class Section:
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context of ``base.html``. The rail shows the pages that exist."""
-    wanted = theme(request)
-    around: dict[str, Any] = {
-        "theme": wanted,
-        "theme_next": THEMES[(THEMES.index(wanted) + 1) % len(THEMES)],
-        "sections": [],
-    }
+    around: dict[str, Any] = {"theme": theme(request), "sections": []}
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         around["sections"] = _sections(request)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from hardware.inventory.models import Machine
 from hardware.inventory.selection import labels_of, sites_of
@@ -71,9 +71,14 @@ def _when(one: Approval) -> datetime:
     return one.lapsed_at or one.decided_at or one.asked_at
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def save_rule(request: HttpRequest) -> HttpResponse:
-    """A new rule, or with ``rule`` (its id) another one in its place; with ``do=delete`` it goes."""
+    """A new rule, or with ``rule`` (its id) another one in its place; with ``do=delete`` it goes.
+
+    A refusal is the inbox under this address: a GET, to keep it fresh or to open it again, is the inbox, too.
+    """
+    if request.method == "GET":
+        return _inbox(request)
     actor = request.user.get_username()
     number = request.POST.get("rule", "")
     known = number.isascii() and number.isdigit() and len(number) < 19

@@ -1,5 +1,7 @@
 // What every page has: menus that close, hashes that copy, boxes that tick all, focus that follows a swap.
 
+import { posted, typedIn } from "./typed.js";
+
 /** Tell a screen reader, politely. */
 export function say(text) {
   const box = document.getElementById("polite");
@@ -78,6 +80,22 @@ for (const field of document.querySelectorAll("[data-must-be]")) {
   const button = field.form.querySelector("[data-guarded]");
   if (button) button.disabled = field.value.trim() !== field.dataset.mustBe;
 }
+
+// The language needs the page anew: where something would be lost with it, that is said first. The theme does not.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.ask && (posted() || typedIn()) && !confirm(form.dataset.ask)) return event.preventDefault();
+  if (!event.submitter?.dataset.themeOn) return;
+  event.preventDefault();
+  const wanted = event.submitter.value;
+  const dark = wanted === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : wanted === "dark";
+  fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), redirect: "manual" });
+  Object.assign(document.documentElement.dataset, { theme: wanted, bsTheme: dark ? "dark" : "light" });
+  for (const button of form.querySelectorAll("[data-theme-on]")) {
+    button.hidden = button.dataset.themeOn !== wanted;
+    if (!button.hidden) button.focus();
+  }
+});
 
 // No form is sent twice, by a double click or by Enter held down; what takes a while says so after 300 ms.
 document.addEventListener("submit", (event) => {

@@ -5,6 +5,7 @@
 //   page.refresh();  // now, at most once in 800 ms
 
 import { follow } from "./socket.js";
+import { typedIn } from "./typed.js";
 
 const SHORTEST_MS = 800;
 const WITHOUT_SOCKET_MS = 4_000;
@@ -80,11 +81,6 @@ export function keepFresh({ socketUrl, wants, onFrames }) {
   setInterval(refresh, SLOW_MS);
   document.addEventListener("visibilitychange", () => refresh());
   return { refresh, feed };
-}
-
-function typedIn() {
-  const fields = [...document.querySelectorAll("main form[method=post] :is(input, textarea)")];
-  return fields.some((field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked);
 }
 
 function replace(fresh) {

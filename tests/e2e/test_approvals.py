@@ -151,6 +151,19 @@ def test_the_pages_are_whole_in_both_languages_both_themes_and_at_both_widths(de
         site.console.client.post(f"/jobs/{job}/cancel/")
 
 
+def test_the_inbox_stays_fresh_after_a_rule_was_refused(desk: Desk, site, grace, rule):
+    tab = desk.tab()
+    page = tab.open("/approvals/")
+    page.get_by_role("button", name="Add the rule").click()
+    expect(page.locator("#r-kind-e")).to_contain_text("Give a kind, a label or a site.")
+    tab.faults[:] = [fault for fault in tab.faults if "422" not in fault]
+    job = ask(site)
+    try:
+        expect(page.locator("#waiting")).to_contain_text(f"job {job}")
+    finally:
+        site.console.client.post(f"/jobs/{job}/cancel/")
+
+
 def test_a_rule_is_added_and_deleted_by_keyboard(desk: Desk, site, grace):
     page = desk.tab().open("/approvals/")
     page.fill("#r-label", "production")

@@ -88,3 +88,22 @@ def test_what_was_typed_outlives_the_session(desk: Desk, site: Site):
     page.keyboard.press("Enter")
     expect(page.get_by_label("Packages")).to_have_value("typed-at-three-in-the-morning")
     forgiven(tab)
+
+
+def test_switching_theme_or_language_costs_nothing_that_was_typed_without_a_word(desk: Desk, site: Site):
+    page = desk.tab(theme="light").open("/jobs/new/?kind=install-os-packages&machine=kunpeng-01")
+    page.get_by_label("Packages").fill("dkms")
+    page.get_by_role("button", name="Theme: light. Switch to dark").click()
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    expect(page.get_by_role("button", name="Theme: dark.")).to_be_focused()
+    asked: list[str] = []
+    page.once("dialog", lambda box: (asked.append(box.message), box.dismiss()))
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_label("Packages")).to_have_value("dkms")
+    assert "is lost" in asked[0] and page.locator("html").get_attribute("lang") == "en"
+    # It holds from now on; and where nothing was typed nothing is asked.
+    page.goto(f"{site.console.url}/jobs/")
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    page.get_by_role("button", name="中文").click()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+    assert len(asked) == 1
