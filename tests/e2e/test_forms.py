@@ -72,6 +72,19 @@ def test_the_focus_stands_at_what_is_wrong_and_what_was_typed_is_there(desk: Des
     forgiven(tab)
 
 
+def test_the_next_step_stands_out_also_while_it_has_the_focus(desk: Desk, site: Site):
+    ground = "button => getComputedStyle(button).backgroundColor"
+    for theme in ("light", "dark"):
+        page = desk.tab(theme=theme).open("/jobs/new/?kind=verify&machine=kunpeng-01")
+        button = page.get_by_role("button", name="Show the plan")
+        before = button.evaluate(ground)
+        page.locator("#how summary").focus()
+        page.keyboard.press("Tab")
+        expect(button).to_be_focused()
+        page.wait_for_timeout(400)  # the colour goes over into another
+        assert button.evaluate(ground) == before
+
+
 def test_what_was_typed_outlives_the_session(desk: Desk, site: Site):
     tab = desk.tab()
     page = tab.open("/jobs/new/?kind=install-os-packages&machine=kunpeng-01")
