@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
     ``machine`` is empty for the console itself and for what is no machine's, ``step`` for what is no step's. A step or
     a machine that only one plan has is one difference, with ``None`` on the other side.
     """
+    # A plan that was just made has tuples where the stored one has lists.
+    before, after = (json.loads(json.dumps(plan)) for plan in (before, after))
     old, new = _steps(before), _steps(after)
     return [*_of_plan(before, after), *_of_machines(old, new), *_of_steps(old, new)]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from jobs import registry
 from jobs.approvals.asking import person_behind
@@ -116,7 +117,7 @@ def changes(differs: Sequence[dict[str, Any]]) -> list[Change]:
     """The differences, those that machines share once."""
     found: dict[tuple[str, str, str, str], Change] = {}
     for one in differs:
-        before, after = _value(one["before"]), _value(one["after"])
+        before, after = (_value(one["field"], one[side]) for side in ("before", "after"))
         key = (one["step"], one["field"], before or "\0", after or "\0")
         made = found.setdefault(key, Change(wording.column(one["step"]), _field(one["field"]), before, after))
         if one["machine"]:
@@ -124,9 +125,13 @@ def changes(differs: Sequence[dict[str, Any]]) -> list[Change]:
     return list(found.values())
 
 
-def _value(value: Any) -> str | None:
+def _value(field: str, value: Any) -> str | None:
     if value is None:
         return None
+    if field in ("title", "step"):
+        return wording.title(str(value))
+    if field == "machine" and (count := str(value).partition(" ")[0]).isdigit():
+        return ngettext("%(n)s step", "%(n)s steps", int(count)) % {"n": count}
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

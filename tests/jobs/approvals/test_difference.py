@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from django.utils import translation
+
+from jobs.approvals import shown
 from jobs.approvals.difference import differences
-from jobs.plan import Lane, LocalCommand, Plan, RunCommand, SendArtifact, Stage, Step
+from jobs.plan import Lane, LocalCommand, Plan, ReadFacts, RunCommand, SendArtifact, Stage, Step
 
 
 def plan(*lanes: Lane, **more: Any) -> dict[str, Any]:
@@ -24,6 +28,21 @@ def told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[Any, ...]]
 
 def test_the_same_plan_has_no_difference():
     assert told(plan(lane("a", step("x"))), plan(lane("a", step("x")))) == []
+
+
+def test_a_plan_that_was_stored_does_not_differ_from_itself_as_it_is_made():
+    made = plan(lane("a", Step("free", "Nobody holds it", ReadFacts({"free": {"npus": (), "replaces": ("x",)}}))))
+    assert told(json.loads(json.dumps(made)), made) == []
+
+
+def test_differences_are_shown_in_the_readers_language():
+    before, after = ("npu-smi lists 4 healthy NPUs", "npu-smi lists 2 healthy NPUs")
+    title = {"machine": "a", "step": "verify", "field": "title", "before": before, "after": after}
+    gone = {"machine": "b", "step": "", "field": "machine", "before": "2 steps", "after": None}
+    with translation.override("zh-hans"):
+        verify, machine = shown.changes([title, gone])
+    assert (verify.before, verify.after) == ("npu-smi 列出 4 个健康的 NPU", "npu-smi 列出 2 个健康的 NPU")
+    assert (machine.before, machine.after) == ("2 个步骤", None)
 
 
 def test_each_field_that_differs_is_told_with_its_machine_and_step():
