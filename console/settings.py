@@ -239,6 +239,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 # The page code reads the token from a <meta>; the cookie itself stays out of its reach.
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "console.access.pages.form_too_old"
 
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Chinese"))]
 LANGUAGE_CODE = env.choice("CONSOLE_LANGUAGE", "en", [code for code, _name in LANGUAGES])

@@ -33,13 +33,19 @@ class Sent:
         return [(name, value) for name, value in self.fields if name not in OWN and value]
 
 
-def keep(request: HttpRequest) -> str:
-    """What was sent, as a signed text that a page carries."""
+def sent(request: HttpRequest) -> Sent:
+    """The form that a request brought, without its secrets and files."""
     secret = {f"params.{name}" for kind in registry.all_kinds().values() for name in kind.secrets}
     fields = [(name, str(value)) for name, values in request.POST.lists() for value in values if name != OWN[0]]
     gone = {name for name, value in fields if value and (name in secret or _SECRET.search(name))} | set(request.FILES)
     kept = [(name, value) for name, value in fields if name not in gone]
-    return signing.dumps([request.get_full_path(), kept, sorted(gone)], salt=SALT, compress=True)
+    return Sent(request.get_full_path(), kept, sorted(gone))
+
+
+def keep(request: HttpRequest) -> str:
+    """What was sent, as a signed text that a page carries."""
+    form = sent(request)
+    return signing.dumps([form.path, form.fields, form.left_out], salt=SALT, compress=True)
 
 
 def read(text: str) -> Sent | None:

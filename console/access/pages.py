@@ -8,11 +8,12 @@ from django.contrib.auth import views
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy, ngettext
+from django.views.csrf import csrf_failure
 
 from console.access import kept, throttle
 
@@ -75,9 +76,25 @@ def sign_in_again(request: HttpRequest, typed: str) -> HttpResponse:
     return render(request, "access/login.html", context, status=403)
 
 
+def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """The answer to a form whose token is not of this session: somebody signed in or out in another tab meanwhile.
+
+    What was typed is offered for sending anew, where the browser says that the form is of a page of ours. What another
+    site sends, or nobody knows who, is not.
+    """
+    own = request.headers.get("Origin") == f"{request.scheme}://{request.get_host()}"
+    if request.method != "POST" or not own:
+        return csrf_failure(request, reason)
+    if not request.user.is_authenticated:
+        return sign_in_again(request, kept.keep(request))
+    if request.path == reverse("login"):
+        return _again(request) or HttpResponseRedirect(reverse("overview"))
+    return render(request, "access/again.html", {"sent": kept.sent(request)}, status=403)
+
+
 def _again(request: HttpRequest) -> HttpResponse | None:
-    sent = kept.read(request.POST.get("kept", ""))
-    return render(request, "access/again.html", {"sent": sent}) if sent is not None else None
+    form = kept.read(request.POST.get("kept", ""))
+    return render(request, "access/again.html", {"sent": form}) if form is not None else None
 
 
 class Logout(views.LogoutView):

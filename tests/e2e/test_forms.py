@@ -103,6 +103,24 @@ def test_what_was_typed_outlives_the_session(desk: Desk, site: Site):
     forgiven(tab)
 
 
+def test_nor_does_signing_in_in_another_tab_cost_it(desk: Desk, site: Site):
+    tab = desk.tab()
+    page = tab.open("/jobs/new/?kind=install-os-packages&machine=kunpeng-01")
+    page.get_by_label("Packages").fill("typed-in-the-first-tab")
+    page.context.clear_cookies(name="sessionid")
+    other = page.context.new_page()
+    other.goto(f"{site.console.url}/login/")
+    other.fill("#id_username", USER)
+    other.fill("#id_password", PASSWORD)
+    other.keyboard.press("Enter")
+    other.wait_for_url(f"{site.console.url}/")
+    page.get_by_role("button", name="Show the plan").click()
+    expect(page.locator("h1")).to_have_text("Nothing was done yet")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Packages")).to_have_value("typed-in-the-first-tab")
+    forgiven(tab)
+
+
 def test_switching_theme_or_language_costs_nothing_that_was_typed_without_a_word(desk: Desk, site: Site):
     page = desk.tab(theme="light").open("/jobs/new/?kind=install-os-packages&machine=kunpeng-01")
     page.get_by_label("Packages").fill("dkms")

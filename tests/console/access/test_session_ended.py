@@ -50,6 +50,27 @@ def test_a_form_that_is_sent_after_the_session_has_ended_is_kept_until_it_is_sen
     assert Limit.objects.get().jobs == 3
 
 
+def test_nor_is_it_lost_when_somebody_signed_in_in_another_tab_meanwhile(ada: User):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(ada)
+    old = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get("/limits/").content.decode())
+    assert old is not None
+    browser.logout()
+    browser.cookies.pop("csrftoken", None)
+    browser.get("/login/")
+    browser.force_login(ada)
+    late = {**TYPED, "csrfmiddlewaretoken": old[1]}
+    page = browser.post("/limits/", late, headers={"Origin": "http://testserver"})
+    assert page.status_code == 403 and "Nothing was done yet" in page.content.decode() and not Limit.objects.exists()
+    again = hidden(page.content.decode(), "/limits/")
+    assert {name: again[name] for name in TYPED} == TYPED
+    assert browser.post("/limits/", again, headers={"Origin": "http://testserver"}).status_code == 302
+    # What another site sends in this browser is never offered, nor what does not say where it is from.
+    for headers in ({"Origin": "http://elsewhere.example"}, {"Origin": "null"}, {}):
+        strange = browser.post("/limits/", late, headers=headers)
+        assert strange.status_code == 403 and "The form was too old" in strange.content.decode()
+
+
 def test_secrets_and_files_are_not_kept_but_named(client):
     typed = {"name": "n1", "password": "hunter2hunter2", "list": BytesIO(b"name,host\n")}
     page = client.post("/machines/import/", typed).content.decode()
