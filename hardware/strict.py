@@ -23,9 +23,9 @@ def unknown() -> str:
 
 
 class Strict(serializers.Serializer[Any]):
-    """Each unknown name is an error of its own, at that name; and so is one that can only be read, unless it comes back
-    as it stands: scripts read a thing, change it and send it back whole.
-    """
+    # No docstring: the OpenAPI document would show it of each serializer that has none of its own.
+    # Each unknown name is an error of its own, at that name; and so is one that can only be read, unless it comes back
+    # as it stands: scripts read a thing, change it and send it back whole.
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (wrong := self._ignored(data)):

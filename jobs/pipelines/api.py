@@ -184,7 +184,7 @@ class PipelineViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return self.once(request, again)
 
     @extend_schema(responses=JobSerializer(many=True))
-    @action(detail=True)
+    @action(detail=True, pagination_class=None, filter_backends=[])
     def jobs(self, request: Request, pk: str) -> Response:
         """Every job of it, in the order of its stages; where a stage was run again, the earlier ones as well."""
         found: list[Job] = []

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.authtoken.models import Token
 
 from hardware.inventory.groups.models import Group
+from jobs.depot.services import ingest
 from jobs.models import Job
 from jobs.services import launch
+from tests.jobs.pipelines import words
 
 JOB = {"kind": "command", "params": {"command": "true"}, "machines": ["host-1"]}
 # What may stand in the place of any value of a body, and of an address.
@@ -107,6 +111,38 @@ def test_no_operation_has_a_fault_whatever_it_is_sent(inside, schema):
                 found.setdefault((f"{method} {path}", name, bad), given)
     assert not found, "\n".join(f"{what}: {given}" for what, given in found.items())
     assert asked > 1500
+
+
+def test_what_is_read_and_what_goes_wrong_is_as_the_document_says(inside, schema):
+    words.register()
+    image = ingest(BytesIO(b"image"), name="bot.tar", type="image", actor="ada").pk
+    order = {"kind": "command", "params": {"command": "true"}, "targets": {"machines": ["host-1"]}}
+    ids = {}
+    for things, body in (
+        ("jobs", {**JOB, "propose": True}),
+        ("schedules", {**order, "name": "nightly", "mode": "cron", "cron": "0 3 * * *"}),
+        ("windows", {"kind": "open", "name": "n", "weekdays": [0], "begins": "22:00", "ends": "04:00"}),
+        ("limits", {"kind": "command", "jobs": 1}),
+        ("approval-rules", {"label": "critical"}),
+        ("pipelines", {"pipeline": "chain", "params": {"word": "x"}, "machines": ["host-1"]}),
+        ("releases", {"name": "bot", "version": "1", "image": image, "smoke_text": "hello", "smoke_label": "greeting"}),
+    ):
+        made = inside.post(f"/api/v1/{things}/", body, "application/json")
+        assert made.status_code == 201, made.content
+        ids[things] = made.json()["id"]
+    ids |= {"approvals": ids["jobs"], "artifacts": image}
+    inside.post(f"/api/v1/schedules/{ids['schedules']}/run-now/", content_type="application/json")
+    checked = set()
+    for path, method, said in operations(schema):
+        assert list(said["responses"]["default"]["content"]) == ["application/problem+json"], path
+        if method == "get":
+            answer = inside.get(put_in(path, "host-1" if "{name}" in path else str(ids.get(path.split("/")[3], 0))))
+            kind, status = answer.headers["Content-Type"].partition(";")[0], str(answer.status_code)
+            if kind in ("application/json", "application/problem+json"):
+                told = said["responses"].get(status, said["responses"]["default"])["content"][kind]["schema"]
+                jsonschema.Draft202012Validator({**told, "components": schema["components"]}).validate(answer.json())
+                checked.add((path, status))
+    assert len([path for path, status in checked if status == "200"]) > 45
 
 
 def test_no_address_has_a_fault_whatever_stands_in_it(inside, schema):
