@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -39,6 +40,8 @@ class Strict(serializers.Serializer[Any]):
             field = self.fields.get(name)
             if field is None:
                 wrong[str(name)] = [unknown()]
+            elif isinstance(data, QueryDict) and len(data.getlist(name)) > 1:
+                wrong[name] = [_("It comes twice.")]
             elif isinstance(field, serializers.ManyRelatedField) and isinstance(value, Mapping):
                 # Taken for the list of its names, {"host-1": false} would mean host-1.
                 wrong[name] = [_("Give a list.")]

@@ -11,6 +11,7 @@ import pytest
 
 from hardware.inventory.groups.models import Group
 from jobs.approvals.models import ApprovalRule
+from jobs.depot.models import Artifact
 from jobs.depot.services import ingest
 from jobs.models import Job
 from jobs.states import JobState
@@ -193,3 +194,13 @@ def test_a_release_takes_an_npu_once(client):
     said = problem(client.post("/releases/", json={**body, "devices": [0, 0]}), 400)
     assert list(said["errors"]) == ["devices"]
     assert client.post("/releases/", json={**body, "devices": [0, 1]}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [([("file", ("b.run", b"two"))], "file"), ([("name", (None, "b.run"))], "name")],
+)
+def test_of_two_files_in_one_form_not_one_is_left_out(client, more, named):
+    form = [("type", (None, "driver")), ("name", (None, "a.run")), ("file", ("a.run", b"one")), *more]
+    said = problem(client.post("/artifacts/", files=form), 400)
+    assert list(said["errors"]) == [named] and not Artifact.objects.exists()
