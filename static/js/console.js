@@ -76,6 +76,13 @@ document.addEventListener("input", (event) => {
   const button = event.target.form.querySelector("[data-guarded]");
   button.disabled = event.target.value.trim() !== wanted;
 });
+// Enter in that field is that button, not the first one of the form.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.dataset?.mustBe) return;
+  event.preventDefault();
+  const button = event.target.form.querySelector("[data-guarded]");
+  if (!button.disabled) event.target.form.requestSubmit(button);
+});
 for (const field of document.querySelectorAll("[data-must-be]")) {
   const button = field.form.querySelector("[data-guarded]");
   if (button) button.disabled = field.value.trim() !== field.dataset.mustBe;

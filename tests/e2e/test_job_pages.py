@@ -277,6 +277,34 @@ def test_the_pages_are_whole_in_both_languages_both_themes_and_at_both_widths(de
                 assert tab.inaccessible() == [], f"{address} at {width} px, {theme}, {language}"
 
 
+def test_enter_after_the_name_of_the_machine_runs_the_plan_and_before_it_nothing(desk: Desk, site: Site, stocked):
+    query = "&".join(f"params.{name}={number}" for name, number in stocked.items())
+    page = desk.tab().open(f"/jobs/new/?kind=install-driver&machine=kunpeng-01&{query}")
+    field = page.get_by_label("Name of the machine")
+    field.fill("kunpeng-0")
+    field.press("Enter")
+    page.wait_for_timeout(300)
+    assert "params.driver" in page.url and field.input_value() == "kunpeng-0"
+    field.fill("kunpeng-01")
+    field.press("Enter")
+    page.wait_for_url(re.compile(r"/jobs/\d+/$"))
+    job = int(page.url.split("/")[-2])
+    site.console.client.post(f"/jobs/{job}/cancel/").raise_for_status()
+    until(site, job, ended)
+
+
+def test_where_another_person_decides_no_name_is_asked_for(desk: Desk, site: Site, stocked):
+    made = site.console.client.post("/approval-rules/", json={"kind": "install-driver"}).raise_for_status().json()
+    try:
+        query = "&".join(f"params.{name}={number}" for name, number in stocked.items())
+        page = desk.tab().open(f"/jobs/new/?kind=install-driver&machine=kunpeng-01&{query}")
+        expect(page.locator("#run")).to_contain_text("This may restart kunpeng-01.")
+        expect(page.get_by_role("button", name="Ask for approval")).to_be_enabled()
+        expect(page.get_by_label("Name of the machine")).to_have_count(0)
+    finally:
+        site.console.client.delete(f"/approval-rules/{made['id']}/").raise_for_status()
+
+
 def test_the_grid_shows_a_long_name_of_a_machine_whole_with_its_state(desk: Desk, site: Site):
     entry, client = site.fleet.machines[0], site.console.client
     name = f"dc1-row03-rack12-{'x' * 37}-node-147"
