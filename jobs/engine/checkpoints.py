@@ -32,7 +32,10 @@ _STEP: dict[tuple[str, ...], Prepared[JobStep]] = {
     )
     for times in ((), ("started_at",), ("ended_at",))
 }
-_HELD = Prepared(JobStep, lambda steps, step_id: steps.filter(pk=step_id, held=True).values_list("pk"), int)
+# Locked until the transaction ends, where the database locks rows.
+_HELD = Prepared(
+    JobStep, lambda steps, step_id: steps.filter(pk=step_id).select_for_update(no_key=True).values_list("held"), int
+)
 
 
 def move(lease: Lease, step: JobStep, state: StepState, then: Callable[[], None] | None = None, **values: Any) -> None:
@@ -76,10 +79,11 @@ def _take_on(step: JobStep, values: dict[str, Any]) -> None:
 
 def begin(lease: Lease, step: JobStep) -> bool:
     """Put a step that has not begun into ``running``; ``False`` when a person wants the job to pause before it."""
-    # Asked in the database: it may have been marked since the job was read.
-    if step.state == StepState.PENDING and _HELD.rows(step.pk):
-        return False
-    move(lease, step, StepState.RUNNING)
+    with transaction.atomic(savepoint=False):
+        # Asked in the database: it may have been marked since the job was read, or be marked at this moment.
+        if step.state == StepState.PENDING and _HELD.rows(step.pk)[0][0]:
+            return False
+        move(lease, step, StepState.RUNNING)
     return True
 
 
