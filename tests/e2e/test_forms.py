@@ -42,12 +42,17 @@ def test_a_schedule_is_made_once_run_once_and_its_page_follows(desk: Desk, site:
         page.locator(wanted).uncheck()
     page.get_by_role("button", name="Make the schedule").dblclick()
     expect(page.locator("h1")).to_contain_text("nightly check")
-    other = desk.tab().open(page.url.removeprefix(site.console.url))
-    expect(other.locator("#fires")).to_contain_text("It has had no time yet")
-    page.get_by_role("button", name="Run now").dblclick()
-    page.wait_for_url("**/jobs/*/")
-    expect(other.locator("#fires")).to_contain_text("job", timeout=15_000)
-    assert len(made(site, "/jobs/?kind=verify")) == 1
+    (schedule,) = made(site, "/schedules/")
+    try:
+        other = desk.tab().open(f"/schedules/{schedule['id']}/")
+        expect(other.locator("#fires")).to_contain_text("It has had no time yet")
+        page.get_by_role("button", name="Run now").dblclick()
+        page.wait_for_url("**/jobs/*/")
+        expect(other.locator("#fires")).to_contain_text("job", timeout=15_000)
+        launched = [job for job in made(site, "/jobs/?kind=verify") if job["created_by"].startswith("schedule:")]
+        assert len(launched) == 1
+    finally:
+        site.console.client.delete(f"/schedules/{schedule['id']}/").raise_for_status()
 
 
 def test_the_focus_stands_at_what_is_wrong_and_what_was_typed_is_there(desk: Desk, site: Site):
