@@ -90,8 +90,8 @@ def test_a_login_with_sudo_reads_the_facts_and_a_wrong_password_for_it_is_shown_
         url = f"/api/v1/credentials/{machine.credential_id}/"
         shown = site.get(url).json()
         assert shown["sudo"] == "own" and "sudo_password" not in shown
-        assert patch(site, url, {"sudo_password": " other"}).status_code == 200
-        assert Credential.objects.get().sudo_password == " other"
+        assert patch(site, url, {"sudo_password": " mistyped-9"}).status_code == 200
+        assert Credential.objects.get().sudo_password == " mistyped-9"
         shown = text(site.post("/machines/n1/probe/", follow=True))
         assert "ssh-sudo-password" in shown and "Correct the password for sudo" in shown and "mistyped-9" not in shown
         stored = Credential.objects.raw("SELECT id, sudo_password AS kept FROM inventory_credential")[0]
