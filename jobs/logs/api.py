@@ -56,7 +56,7 @@ class SearchSerializer(Strict):
     """What to look for: text as a person reads it, in any case of letters, within one line."""
 
     q = serializers.RegexField(r"\A[^\r\n]+\Z", max_length=search.LONGEST_QUERY, trim_whitespace=False)
-    machine = serializers.CharField(required=False, default="")
+    machine = serializers.CharField(required=False, default="", allow_blank=True)
     after = serializers.IntegerField(required=False, default=0, min_value=0, max_value=FARTHEST)
     most = serializers.IntegerField(required=False, default=100, min_value=1, max_value=search.MOST_HITS)
 
